@@ -1,0 +1,296 @@
+"""StrBuild: a team writes a word in blocks, each agent with its own blocks and too few commands to finish alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from collm.errors import ConfigError
+from collm.options import Range
+from collm.tasks.minecraft import font, prompts, words
+from collm.tasks.minecraft.blocks import AIR, PALETTES
+from collm.tasks.minecraft.commands import Command, Parsed, parse, write
+from collm.tasks.minecraft.outcome import MAXIMUM, MISSING_WEIGHT, Conduct, World, apply, evaluate
+from collm.tasks.minecraft.plan import assignment, command_budget, turn_budget
+from collm.tasks.protocol import JointAction, Message, Observation, Problem, Split, Start, Step, Task
+
+SOLVED_ABOVE = 1.9
+"""A fresh-world episode ends after a turn with R above this (the released threshold)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StrBuildOptions:
+    """Options of the task ``str-build``."""
+
+    agents: Annotated[int, Range(1, len(PALETTES))] = 2
+    """Number of agents, 1 to 4, each with two blocks of its own."""
+    turns: Annotated[int, Range(1, 8)] = 4
+    """Turn limit H, 1 to 8."""
+    world: Literal["persistent", "fresh"] = "persistent"
+    """Whether blocks stay from turn to turn or each turn is rebuilt from nothing (as released)."""
+    reward: Literal["dense", "terminal"] = "dense"
+    """Reward at every turn, or only at the last one (persistent world)."""
+    profile: Literal["paper", "hardened"] = "paper"
+    """Which reward R trains and scores; the other one is logged too."""
+    feedback: Literal["own", "position", "perfect", "score"] = "own"
+    """What later observations say: cells still empty, all target positions, exactly what to fix, or the last reward."""
+    show_target: Literal["string+grid", "string", "none"] = "string+grid"
+    """What turn 0 shows of the target; 'none' is the released setting."""
+    max_commands: Annotated[int, Range(1, 10_000)] | None = None
+    """Commands of one agent for one build (a turn in a fresh world, the episode in a persistent one). Default:
+    0.6 of the target cells, rounded up, so that no agent can finish alone."""
+    max_commands_per_turn: Annotated[int, Range(1, 10_000)] | None = None
+    """Commands of one agent in one turn of a persistent world. Default: the budget spread over the turns, plus one."""
+    source: Literal["mini", "released"] = "mini"
+    """Generated words with disjoint splits, or the ten released strings (train on the first 8, test on the last 2)."""
+    min_length: Annotated[int, Range(1, 12)] = 2
+    """Least number of letters of a generated word."""
+    max_length: Annotated[int, Range(1, 12)] = 3
+    """Greatest number of letters of a generated word."""
+    train_size: Annotated[int, Range(1, 100_000)] = 256
+    """At most this many training words (short lengths have fewer)."""
+    validation_size: Annotated[int, Range(1, 100_000)] = 64
+    """At most this many validation words."""
+    test_size: Annotated[int, Range(1, 100_000)] = 128
+    """At most this many test words."""
+    words_seed: Annotated[int, Range(0)] = 0
+    """Which words are drawn; splits are disjoint whatever the seed."""
+    train_words: tuple[str, ...] = ()
+    """Train on these words of yours instead."""
+    test_words: tuple[str, ...] = ()
+    """Validate and test on these words of yours instead."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WordProblem(Problem):
+    """A word to build."""
+
+    word: str
+
+    @functools.cached_property
+    def cells(self) -> tuple[font.Cell, ...]:
+        """Target cells in reading order."""
+        return font.cells(self.word)
+
+    @functools.cached_property
+    def target(self) -> frozenset[font.Cell]:
+        return frozenset(self.cells)
+
+    @property
+    def width(self) -> int:
+        return font.width(self.word)
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildState:
+    """The world after ``turn`` joint actions."""
+
+    turn: int
+    world: World
+    spent: tuple[int, ...]
+    """Commands each role has used of its budget for this build."""
+    conduct: Conduct
+
+
+class StrBuild(Task):
+    """Build a word of 5×5 letters from blocks (paper: StrBuild; reference: TASKS sections 0 and 5)."""
+
+    name: ClassVar[str] = "str-build"
+    summary: ClassVar[str] = "write a word in blocks, each agent with its own blocks and too few commands to finish alone"
+    Options: ClassVar[type] = StrBuildOptions
+
+    def __init__(self, options: StrBuildOptions | None = None, *, one_writer: bool = False) -> None:
+        options = options or StrBuildOptions()
+        if options.min_length > options.max_length:
+            raise ConfigError(
+                f"task.min_length = {options.min_length}: must be at most task.max_length = {options.max_length}."
+            )
+        if options.world == "fresh" and options.reward == "terminal":
+            raise ConfigError("task.reward = terminal needs task.world = persistent: a fresh world is judged every turn.")
+        self.options = options
+        self.roles = options.agents
+        self.agents = 1 if one_writer else options.agents
+        self.turns = options.turns
+        self.persistent = options.world == "persistent"
+        self.gamma = 1.0 if self.persistent else 0.9
+        self.palettes = PALETTES[: self.roles]
+        self._words = {split: self._split_words(split) for split in ("train", "validation", "test")}
+        shared = sorted(set(self._words["train"]) & {*self._words["validation"], *self._words["test"]})
+        if shared:
+            raise ConfigError(f"words in both train and test: {', '.join(shared)}. Take them out of one of the two.")
+
+    def _split_words(self, split: Split) -> tuple[str, ...]:
+        options = self.options
+        given = options.train_words if split == "train" else options.test_words
+        if given:
+            return tuple(dict.fromkeys(font.check_word(word) for word in given))
+        if options.source == "released":
+            released = words.released_words()
+            return released[: words.RELEASED_TRAIN] if split == "train" else released[words.RELEASED_TRAIN :]
+        size = {"train": options.train_size, "validation": options.validation_size, "test": options.test_size}[split]
+        lengths = (options.min_length, options.max_length)
+        found = words.generated_words(split, lengths, size, options.words_seed)
+        if not found:
+            raise ConfigError(f"no {split} words of {lengths[0]} to {lengths[1]} letters exist; allow longer words.")
+        return found
+
+    def problems(self, split: Split) -> Sequence[WordProblem]:
+        return [WordProblem(word, word) for word in self._words[split]]
+
+    def problem(self, text: str) -> WordProblem:
+        word = font.check_word(text)
+        return WordProblem(word, word)
+
+    def budget(self, problem: WordProblem) -> tuple[int, int]:
+        """Commands of one role: per turn, and for one build."""
+        total = self.options.max_commands or command_budget(len(problem.cells), self.roles)
+        if not self.persistent:
+            return total, total
+        per_turn = self.options.max_commands_per_turn or turn_budget(total, self.turns)
+        return min(per_turn, total), total
+
+    def reset(self, problem: Problem, seed: int = 0) -> Start:
+        assert isinstance(problem, WordProblem)
+        state = BuildState(0, {}, (0,) * self.roles, Conduct())
+        return Start(state, tuple(self._opening(problem, agent) for agent in range(self.agents)))
+
+    def _opening(self, problem: WordProblem, agent: int) -> Observation:
+        per_turn, total = self.budget(problem)
+        writers = self.roles // self.agents
+        text = prompts.opening(
+            problem.word,
+            prompts.seat(agent, self.agents),
+            self._blocks(agent),
+            prompts.limits(per_turn * writers, total * writers),
+            prompts.world_rule(self.turns, self.persistent),
+            self.options.show_target,
+        )
+        return (Message("system", prompts.SYSTEM), Message("user", text))
+
+    def _blocks(self, agent: int) -> tuple[str, ...]:
+        """The solid blocks an agent may use: its role's, or everybody's in the single-agent form."""
+        if self.agents == self.roles:
+            return self.palettes[agent]
+        return tuple(block for palette in self.palettes for block in palette)
+
+    def step(self, problem: Problem, state: BuildState, actions: JointAction) -> Step:
+        assert isinstance(problem, WordProblem)
+        if not self.persistent:
+            state = BuildState(state.turn, {}, (0,) * self.roles, Conduct())
+        parsed, commands = self._read(problem, state, actions)
+        world, placed, overlaps = apply(state.world, commands)
+        lines, rejected = sum(p.lines for p in parsed), sum(p.rejected for p in parsed)
+        spent = tuple(used + len(new) for used, new in zip(state.spent, commands, strict=True))
+        conduct = state.conduct + Conduct(lines, rejected, placed, overlaps)
+        after = BuildState(state.turn + 1, world, spent, conduct)
+        reward, terminated = self._reward(problem, state, after)
+        observations = None if terminated else tuple(
+            self._feedback(problem, after, agent) for agent in range(self.agents)
+        )
+        info = {"accepted": tuple(len(p.commands) for p in parsed), "lines": tuple(p.lines for p in parsed)}
+        return Step(after, observations, reward, self.components(problem, after), terminated, info=info)
+
+    def _read(
+        self, problem: WordProblem, state: BuildState, actions: JointAction
+    ) -> tuple[list[Parsed], list[tuple[Command, ...]]]:
+        """What every agent wrote, and every role's commands."""
+        per_turn, total = self.budget(problem)
+        left = [min(per_turn, total - used) for used in state.spent]
+        if self.agents == self.roles:
+            parsed = [
+                parse(action, self.palettes[role], problem.width, font.HEIGHT, left[role])
+                for role, action in enumerate(actions)
+            ]
+            return parsed, [p.commands for p in parsed]
+        both = parse(actions[0], self._blocks(0), problem.width, font.HEIGHT, sum(left))
+        owner = {block: role for role, palette in enumerate(self.palettes) for block in palette}
+        shares: list[list[Command]] = [[] for _ in range(self.roles)]
+        for command in both.commands:
+            shares[0 if command.block == AIR else owner[command.block]].append(command)
+        return [both], [tuple(share) for share in shares]
+
+    def _reward(self, problem: WordProblem, before: BuildState, after: BuildState) -> tuple[float, bool]:
+        """The reward of the turn and whether it ended the episode (TASKS section 0, first table)."""
+        value = self.final(problem, after)
+        last = after.turn == self.turns
+        if not self.persistent:
+            return value - self.ceiling(problem), last or value > SOLVED_ABOVE
+        if self.options.reward == "terminal":
+            return (value - self.floor(problem) if last else 0.0), last
+        return value - self.final(problem, before), last or value >= self.ceiling(problem) - 1e-9
+
+    def _feedback(self, problem: WordProblem, state: BuildState, agent: int) -> Observation:
+        header = prompts.turn_header(state.turn, self.turns, self.persistent)
+        mode = self.options.feedback
+        if mode == "own":
+            body = prompts.own_feedback(sum(cell not in state.world for cell in problem.cells))
+        elif mode == "score":
+            body = prompts.score_feedback(self.final(problem, state))
+        elif mode == "position":
+            body = prompts.position_feedback(problem.cells, self.roles, self._blocks(agent))
+        else:
+            body = prompts.perfect_feedback(self._fixes(problem, state, agent))
+        return (Message("user", f"{header}\n{body}"),)
+
+    def _fixes(self, problem: WordProblem, state: BuildState, agent: int) -> list[Command]:
+        """What an agent should set for the canonical build; the last agent also clears what is outside the target."""
+        world: World = state.world if self.persistent else {}
+        chunks = assignment(problem.cells, self.palettes)
+        own = [command for chunk in chunks for command in chunk] if self.agents < self.roles else chunks[agent]
+        fixes = [c for c in own if c.cell not in world or world[c.cell].block != c.block]
+        if agent == self.agents - 1:
+            fixes += [Command(cell, AIR) for cell in sorted(world) if cell not in problem.target]
+        return fixes
+
+    def components(self, problem: Problem, state: BuildState) -> Mapping[str, float]:
+        assert isinstance(problem, WordProblem)
+        return evaluate(state.world, state.conduct, problem.target, problem.width, self.palettes)
+
+    def final(self, problem: Problem, state: BuildState) -> float:
+        return self.components(problem, state)[self.options.profile]
+
+    def floor(self, problem: Problem) -> float:
+        return -MISSING_WEIGHT * self.roles
+
+    def ceiling(self, problem: Problem) -> float:
+        return MAXIMUM
+
+    def paper_score(self, problem: Problem, state: BuildState) -> float:
+        """Intersection over union of occupied and target cells, in per cent."""
+        return 100.0 * self.components(problem, state)["iou"]
+
+    def best_plan(self, problem: Problem) -> Sequence[JointAction] | None:
+        """The canonical build, as early as the command budgets allow; None where they are too small for it."""
+        assert isinstance(problem, WordProblem)
+        per_turn, total = self.budget(problem)
+        chunks = assignment(problem.cells, self.palettes)
+        longest = max(len(chunk) for chunk in chunks)
+        turns = 1 if not self.persistent else max(1, -(-longest // per_turn))
+        if longest > total or turns > self.turns:
+            return None
+        if self.options.reward == "terminal":
+            turns = self.turns
+        plan = []
+        for turn in range(turns):
+            window = slice(turn * per_turn, (turn + 1) * per_turn)
+            texts = ["\n".join(write(c.cell, c.block) for c in chunk[window]) for chunk in chunks]
+            plan.append(["\n".join(filter(None, texts))] if self.agents < self.roles else texts)
+        return plan
+
+    def single_agent(self) -> StrBuild:
+        """One agent with every role's blocks and the roles' commands together."""
+        return StrBuild(self.options, one_writer=True)
+
+    def as_text(self, problem: Problem, state: BuildState) -> str:
+        from collm.tasks.minecraft.render import coloured_text
+
+        assert isinstance(problem, WordProblem)
+        return coloured_text(problem.word, {cell: placed.block for cell, placed in state.world.items()})
+
+    def picture(self, problem: Problem, state: BuildState) -> Any:
+        from collm.tasks.minecraft.render import isometric
+
+        assert isinstance(problem, WordProblem)
+        return isometric(problem.word, {cell: placed.block for cell, placed in state.world.items()})

@@ -1,0 +1,52 @@
+"""Where StrBuild's words come from: generated ones with disjoint splits, the released ones, or the user's own."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+from importlib.resources import files
+
+from collm.randomness import generator
+from collm.tasks.minecraft.font import LETTERS
+from collm.tasks.protocol import Split
+
+_SPLIT_OF_FIFTH: tuple[Split, ...] = ("train", "train", "train", "validation", "test")
+_DRAWS_PER_WORD = 400
+RELEASED_TRAIN = 8
+"""The released configuration trains on the first eight strings and evaluates on the last two."""
+
+
+@functools.cache
+def released_words() -> tuple[str, ...]:
+    """The ten strings of the released environment, in file order."""
+    text = files("collm.tasks.minecraft").joinpath("data/released_words.csv").read_text()
+    return tuple(row["string"] for row in csv.DictReader(text.splitlines()))
+
+
+def split_of(word: str) -> Split | None:
+    """The split a generated word belongs to, whatever the seed or size: three, one and one fifths of all words.
+
+    None for the released words, which form a split of their own.
+    """
+    if word in released_words():
+        return None
+    return _SPLIT_OF_FIFTH[hashlib.blake2b(f"str-build {word}".encode(), digest_size=8).digest()[0] % 5]
+
+
+@functools.cache
+def generated_words(split: Split, lengths: tuple[int, int], count: int, seed: int) -> tuple[str, ...]:
+    """Up to ``count`` distinct words of a split, in an order that depends on the seed.
+
+    ``lengths`` are the least and the greatest number of letters. Fewer words come back where fewer exist.
+    """
+    random = generator("str-build words", split, lengths[0], lengths[1], seed)
+    found: dict[str, None] = {}
+    for _ in range(_DRAWS_PER_WORD * count):
+        if len(found) == count:
+            break
+        length = int(random.integers(lengths[0], lengths[1] + 1))
+        word = "".join(LETTERS[i] for i in random.integers(0, len(LETTERS), length))
+        if split_of(word) == split:
+            found[word] = None
+    return tuple(found)

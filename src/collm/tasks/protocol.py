@@ -1,0 +1,192 @@
+"""The task protocol: a Dec-POMDP over text, in plain Python (no torch anywhere below ``tasks/``).
+
+A task poses problems, shows each agent its own observation, takes the joint action of all agents at once and
+returns the next observations and the reward. It never learns who is acting or training.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    """One chat message."""
+
+    role: Literal["system", "user"]
+    content: str
+
+
+Observation = tuple[Message, ...]
+"""What one agent receives at one turn: system and user messages at turn 0, user messages later."""
+
+JointAction = Sequence[str]
+"""One response text per agent, in agent order."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One instance of a task. Tasks subclass it with their own fields; ``id`` is unique within the task."""
+
+    id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """The beginning of an episode: the hidden state and one observation per agent."""
+
+    state: Any
+    observations: tuple[Observation, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What one env step (one joint action) leads to."""
+
+    state: Any
+    observations: tuple[Observation, ...] | None
+    """One observation per agent for the next turn; None when the episode ended."""
+    reward: float | tuple[float, ...]
+    """The team's reward, or one reward per agent."""
+    components: Mapping[str, float]
+    """The named parts of the outcome, for logs."""
+    terminated: bool = False
+    """The task ended the episode (solved, or its turn limit is reached): nothing is worth anything beyond."""
+    truncated: bool = False
+    """The episode was cut from outside the task's rules: the value beyond is unknown, not zero."""
+    info: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Per-turn facts for displays and logs that are not part of the reward."""
+
+    @property
+    def ended(self) -> bool:
+        return self.terminated or self.truncated
+
+
+class Task(abc.ABC):
+    """A task for ``agents`` agents over at most ``turns`` turns.
+
+    ``reset`` and ``step`` are pure functions of their arguments; everything that changes during an episode is in the
+    state they return. Chance, where a task needs it, comes from the ``seed`` of ``reset``.
+    """
+
+    name: ClassVar[str]
+    """The name in the registry, in commands and logs."""
+    summary: ClassVar[str]
+    """One line for ``collm tasks``."""
+    Options: ClassVar[type]
+    """A frozen dataclass: the options of ``make_task`` and the ``--task.*`` flags."""
+    options: Any
+    agents: int
+    """Number of agents n that act at every turn."""
+    turns: int
+    """The turn limit H; it is part of the task, so reaching it terminates the episode."""
+    gamma: float
+    """The task's default discount; a method may override it."""
+    per_agent_rewards: bool = False
+    """Whether ``Step.reward`` is one number per agent."""
+
+    @abc.abstractmethod
+    def problems(self, split: Split) -> Sequence[Problem]:
+        """All problems of a split, in a fixed order. Splits never share a problem."""
+
+    @abc.abstractmethod
+    def problem(self, text: str) -> Problem:
+        """The problem a person asks for by name (``collm play --problem``); raises ProblemError if it cannot be posed."""
+
+    @abc.abstractmethod
+    def reset(self, problem: Problem, seed: int = 0) -> Start:
+        """Begin an episode."""
+
+    @abc.abstractmethod
+    def step(self, problem: Problem, state: Any, actions: JointAction) -> Step:
+        """Execute one joint action."""
+
+    @abc.abstractmethod
+    def final(self, problem: Problem, state: Any) -> float:
+        """R of the outcome the state holds, in the task's own units: the plain number people quote."""
+
+    @abc.abstractmethod
+    def floor(self, problem: Problem) -> float:
+        """R_0: the final of an episode of empty joint actions."""
+
+    @abc.abstractmethod
+    def ceiling(self, problem: Problem) -> float:
+        """R_max: the attainable maximum of ``final`` for this problem."""
+
+    @abc.abstractmethod
+    def paper_score(self, problem: Problem, state: Any) -> float:
+        """What the paper's table prints for this task."""
+
+    @abc.abstractmethod
+    def components(self, problem: Problem, state: Any) -> Mapping[str, float]:
+        """The named parts of the outcome that the state holds."""
+
+    def score(self, problem: Problem, state: Any) -> float:
+        """100·(final − R_0)/(R_max − R_0): 0 is doing nothing, 100 is perfect; below 0 is possible."""
+        floor = self.floor(problem)
+        return 100.0 * (self.final(problem, state) - floor) / (self.ceiling(problem) - floor)
+
+    def best_plan(self, problem: Problem) -> Sequence[JointAction] | None:
+        """Canonical joint actions, turn by turn, that reach R_max; None where the task has no such plan."""
+        return None
+
+    def empty_action(self, agent: int) -> str:
+        """The action of an agent that does nothing."""
+        return ""
+
+    def single_agent(self) -> Task:
+        """The same task with one agent that writes all roles (the form of single-model baselines)."""
+        raise NotImplementedError(f"the task '{self.name}' has no single-agent form")
+
+    def as_text(self, problem: Problem, state: Any) -> str:
+        """The state as a person would like to see it in a terminal (ANSI colours allowed)."""
+        return str(state)
+
+    def picture(self, problem: Problem, state: Any) -> Any | None:
+        """The state as a ``PIL.Image``, or None where there is nothing to see."""
+        return None
+
+
+def team_rewards(step: Step, agents: int) -> tuple[float, ...]:
+    """The reward as one number per agent; a team reward is everybody's."""
+    if isinstance(step.reward, tuple):
+        return step.reward
+    return (step.reward,) * agents
+
+
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    """The end of an episode that was played with given joint actions."""
+
+    state: Any
+    rewards: tuple[tuple[float, ...], ...]
+    """(turns, agents)."""
+    turns: int
+
+
+def replay(task: Task, problem: Problem, joint_actions: Sequence[JointAction], seed: int = 0) -> Replay:
+    """Play given joint actions from the start until they run out or the episode ends."""
+    state = task.reset(problem, seed).state
+    rewards = []
+    for actions in joint_actions:
+        step = task.step(problem, state, actions)
+        state = step.state
+        rewards.append(team_rewards(step, task.agents))
+        if step.ended:
+            break
+    return Replay(state, tuple(rewards), len(rewards))
+
+
+def without_agent(task: Task, problem: Problem, joint_actions: Sequence[JointAction], agent: int, seed: int = 0) -> float:
+    """The final that the team reaches when one agent's actions are replaced by empty ones (its counterfactual)."""
+    emptied = [
+        [task.empty_action(i) if i == agent else action for i, action in enumerate(actions)]
+        for actions in joint_actions
+    ]
+    return task.final(problem, replay(task, problem, emptied, seed).state)
