@@ -48,17 +48,19 @@ def _check_value(value: Any, hint: Any, where: str) -> None:
         check(value, f"{where}.")
         return
     base, ranges = _split(hint)
+    value = _coerce(value, base, where)
     if value is not None:
         for allowed in ranges:
             if not allowed.contains(value):
                 raise ConfigError(f"{where} = {value}: must be {allowed}.")
-    _coerce(value, base, where)
 
 
 def _split(hint: Any) -> tuple[Any, list[Range]]:
     if typing.get_origin(hint) is typing.Annotated:
         base, *extras = typing.get_args(hint)
         return base, [extra for extra in extras if isinstance(extra, Range)]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return hint, [allowed for option in typing.get_args(hint) for allowed in _split(option)[1]]
     return hint, []
 
 
@@ -72,9 +74,10 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "", defau
         if key not in known:
             raise unknown_name("key", f"{where}{key}", [f"{where}{name}" for name in known])
         base, _ = _split(known[key])
-        if dataclasses.is_dataclass(base):
-            inner = getattr(default, key) if default is not None else None
-            changes[key] = from_mapping(typing.cast(type, base), value, f"{where}{key}.", inner)
+        inner = getattr(default, key) if default is not None else None
+        nested = type(inner) if dataclasses.is_dataclass(inner) else base
+        if dataclasses.is_dataclass(nested):
+            changes[key] = from_mapping(typing.cast(type, nested), value, f"{where}{key}.", inner)
         else:
             changes[key] = _coerce(value, base, f"{where}{key}")
     if default is not None:

@@ -1,6 +1,17 @@
 """Tasks: the protocol, the registry and the built-in tasks. Nothing here imports torch."""
 
-from collm.tasks.protocol import SPLITS, JointAction, Message, Observation, Problem, Split, Start, Step, Task, replay
+from collm.tasks.protocol import (
+    SPLITS,
+    JointAction,
+    Message,
+    Observation,
+    Problem,
+    Split,
+    Start,
+    Step,
+    Task,
+    replay,
+)
 from collm.tasks.registry import make_task, task_class, task_names
 
 __all__ = [

@@ -26,6 +26,9 @@ class Message:
 Observation = tuple[Message, ...]
 """What one agent receives at one turn: system and user messages at turn 0, user messages later."""
 
+Conversation = list[tuple[Observation, str]]
+"""One agent's episode as text: what it saw and what it answered, turn by turn."""
+
 JointAction = Sequence[str]
 """One response text per agent, in agent order."""
 
@@ -51,7 +54,7 @@ class Step:
 
     state: Any
     observations: tuple[Observation, ...] | None
-    """One observation per agent for the next turn; None when the episode ended."""
+    """One observation per agent for the next turn; None when the task ended the episode. A truncated step keeps them."""
     reward: float | tuple[float, ...]
     """The team's reward, or one reward per agent."""
     components: Mapping[str, float]
@@ -183,7 +186,9 @@ def replay(task: Task, problem: Problem, joint_actions: Sequence[JointAction], s
     return Replay(state, tuple(rewards), len(rewards))
 
 
-def without_agent(task: Task, problem: Problem, joint_actions: Sequence[JointAction], agent: int, seed: int = 0) -> float:
+def without_agent(
+    task: Task, problem: Problem, joint_actions: Sequence[JointAction], agent: int, seed: int = 0
+) -> float:
     """The final that the team reaches when one agent's actions are replaced by empty ones (its counterfactual)."""
     emptied = [
         [task.empty_action(i) if i == agent else action for i, action in enumerate(actions)]

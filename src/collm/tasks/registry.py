@@ -24,7 +24,7 @@ def task_class(name: str) -> type[Task]:
     """The class of a task. Raises ConfigError, naming the nearest task, if there is none."""
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
-        return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+        return getattr(importlib.import_module(module), attribute)
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         if entry.name == name:
             return _loaded(entry)
@@ -49,7 +49,7 @@ def make_task(name: str, options: Any = None, **values: Any) -> Task:
     """
     cls = task_class(name)
     if options is None or isinstance(options, Mapping):
-        merged = from_mapping(cls.Options, {**(options or {}), **values}, "task.")
+        merged: Any = from_mapping(cls.Options, {**(options or {}), **values}, "task.")
     else:
         merged = from_mapping(cls.Options, values, "task.", options)
     check(merged, "task.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from collm.tasks.minecraft.blocks import AIR, texture
 from collm.tasks.minecraft.commands import Command
@@ -47,20 +47,23 @@ class Conduct:
         return Conduct(*(a + b for a, b in pairs))
 
 
-def apply(world: World, commands: Sequence[Sequence[Command]]) -> tuple[dict[Cell, Placed], int, int]:
-    """The world after all roles' commands, role by role; the solid commands; and how many of them overlapped."""
+Move = tuple[int, Command]
+"""A role and its command."""
+
+
+def apply(world: World, moves: Iterable[Move]) -> tuple[dict[Cell, Placed], int, int]:
+    """The world after the moves of one turn, in order; the solid commands; and how many of them overlapped."""
     cells = dict(world)
     set_by: dict[Cell, int] = {}
     placed = overlaps = 0
-    for role, accepted in enumerate(commands):
-        for command in accepted:
-            if command.block == AIR:
-                cells.pop(command.cell, None)
-            else:
-                placed += 1
-                overlaps += set_by.get(command.cell, role) != role
-                cells[command.cell] = Placed(command.block, role)
-            set_by[command.cell] = role
+    for role, command in moves:
+        if command.block == AIR:
+            cells.pop(command.cell, None)
+        else:
+            placed += 1
+            overlaps += set_by.get(command.cell, role) != role
+            cells[command.cell] = Placed(command.block, role)
+        set_by[command.cell] = role
     return cells, placed, overlaps
 
 
@@ -99,7 +102,9 @@ def evaluate(
     paper = MAXIMUM * coverage - EXTRA_WEIGHT * extra - same - MISSING_WEIGHT * missing
     overlap = conduct.overlaps / conduct.placed if conduct.placed else 0.0
     invalid = conduct.rejected / conduct.lines if conduct.lines else 0.0
-    idle = 1.0 - min(1.0, roles * min(covered) / hits) if hits else 0.0
+    # Rounded down, because an odd number of cells has no equal shares and the maximum must stay attainable.
+    fair = max(1, hits // roles)
+    idle = 1.0 - min(1.0, min(covered) / fair) if hits else 0.0
     hardened = paper - OVERLAP_WEIGHT * overlap - INVALID_WEIGHT * invalid - IDLE_WEIGHT * idle
     return {
         "paper": paper,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,7 +13,7 @@ from collm.options import Range
 from collm.tasks.minecraft import font, prompts, words
 from collm.tasks.minecraft.blocks import AIR, PALETTES
 from collm.tasks.minecraft.commands import Command, Parsed, parse, write
-from collm.tasks.minecraft.outcome import MAXIMUM, MISSING_WEIGHT, Conduct, World, apply, evaluate
+from collm.tasks.minecraft.outcome import MAXIMUM, MISSING_WEIGHT, Conduct, Move, World, apply, evaluate
 from collm.tasks.minecraft.plan import assignment, command_budget, turn_budget
 from collm.tasks.protocol import JointAction, Message, Observation, Problem, Split, Start, Step, Task
 
@@ -98,7 +99,9 @@ class StrBuild(Task):
     """Build a word of 5×5 letters from blocks (paper: StrBuild; reference: TASKS sections 0 and 5)."""
 
     name: ClassVar[str] = "str-build"
-    summary: ClassVar[str] = "write a word in blocks, each agent with its own blocks and too few commands to finish alone"
+    summary: ClassVar[str] = (
+        "write a word in blocks, each agent with its own blocks and too few commands to finish alone"
+    )
     Options: ClassVar[type] = StrBuildOptions
 
     def __init__(self, options: StrBuildOptions | None = None, *, one_writer: bool = False) -> None:
@@ -108,7 +111,9 @@ class StrBuild(Task):
                 f"task.min_length = {options.min_length}: must be at most task.max_length = {options.max_length}."
             )
         if options.world == "fresh" and options.reward == "terminal":
-            raise ConfigError("task.reward = terminal needs task.world = persistent: a fresh world is judged every turn.")
+            raise ConfigError(
+                "task.reward = terminal needs task.world = persistent: a fresh world is judged every turn."
+            )
         self.options = options
         self.roles = options.agents
         self.agents = 1 if one_writer else options.agents
@@ -119,7 +124,9 @@ class StrBuild(Task):
         self._words = {split: self._split_words(split) for split in ("train", "validation", "test")}
         shared = sorted(set(self._words["train"]) & {*self._words["validation"], *self._words["test"]})
         if shared:
-            raise ConfigError(f"words in both train and test: {', '.join(shared)}. Take them out of one of the two.")
+            raise ConfigError(
+                f"words in both train and test: {', '.join(shared)}. Take them out of one of the two."
+            )
 
     def _split_words(self, split: Split) -> tuple[str, ...]:
         options = self.options
@@ -129,11 +136,17 @@ class StrBuild(Task):
         if options.source == "released":
             released = words.released_words()
             return released[: words.RELEASED_TRAIN] if split == "train" else released[words.RELEASED_TRAIN :]
-        size = {"train": options.train_size, "validation": options.validation_size, "test": options.test_size}[split]
+        size = {
+            "train": options.train_size,
+            "validation": options.validation_size,
+            "test": options.test_size,
+        }[split]
         lengths = (options.min_length, options.max_length)
         found = words.generated_words(split, lengths, size, options.words_seed)
         if not found:
-            raise ConfigError(f"no {split} words of {lengths[0]} to {lengths[1]} letters exist; allow longer words.")
+            raise ConfigError(
+                f"no {split} words of {lengths[0]} to {lengths[1]} letters exist; allow longer words."
+            )
         return found
 
     def problems(self, split: Split) -> Sequence[WordProblem]:
@@ -162,14 +175,14 @@ class StrBuild(Task):
         text = prompts.opening(
             problem.word,
             prompts.seat(agent, self.agents),
-            self._blocks(agent),
+            self.blocks(agent),
             prompts.limits(per_turn * writers, total * writers),
             prompts.world_rule(self.turns, self.persistent),
             self.options.show_target,
         )
         return (Message("system", prompts.SYSTEM), Message("user", text))
 
-    def _blocks(self, agent: int) -> tuple[str, ...]:
+    def blocks(self, agent: int) -> tuple[str, ...]:
         """The solid blocks an agent may use: its role's, or everybody's in the single-agent form."""
         if self.agents == self.roles:
             return self.palettes[agent]
@@ -179,37 +192,37 @@ class StrBuild(Task):
         assert isinstance(problem, WordProblem)
         if not self.persistent:
             state = BuildState(state.turn, {}, (0,) * self.roles, Conduct())
-        parsed, commands = self._read(problem, state, actions)
-        world, placed, overlaps = apply(state.world, commands)
+        parsed, moves = self._read(problem, state, actions)
+        world, placed, overlaps = apply(state.world, moves)
         lines, rejected = sum(p.lines for p in parsed), sum(p.rejected for p in parsed)
-        spent = tuple(used + len(new) for used, new in zip(state.spent, commands, strict=True))
+        new = Counter(role for role, _ in moves)
+        spent = tuple(used + new[role] for role, used in enumerate(state.spent))
         conduct = state.conduct + Conduct(lines, rejected, placed, overlaps)
         after = BuildState(state.turn + 1, world, spent, conduct)
         reward, terminated = self._reward(problem, state, after)
-        observations = None if terminated else tuple(
-            self._feedback(problem, after, agent) for agent in range(self.agents)
+        observations = (
+            None
+            if terminated
+            else tuple(self._feedback(problem, after, agent) for agent in range(self.agents))
         )
         info = {"accepted": tuple(len(p.commands) for p in parsed), "lines": tuple(p.lines for p in parsed)}
         return Step(after, observations, reward, self.components(problem, after), terminated, info=info)
 
     def _read(
         self, problem: WordProblem, state: BuildState, actions: JointAction
-    ) -> tuple[list[Parsed], list[tuple[Command, ...]]]:
-        """What every agent wrote, and every role's commands."""
+    ) -> tuple[list[Parsed], list[Move]]:
+        """What every agent wrote, and the accepted commands in the order in which they are carried out."""
         per_turn, total = self.budget(problem)
-        left = [min(per_turn, total - used) for used in state.spent]
         if self.agents == self.roles:
             parsed = [
-                parse(action, self.palettes[role], problem.width, font.HEIGHT, left[role])
-                for role, action in enumerate(actions)
+                parse(action, self.palettes[role], problem.width, font.HEIGHT, min(per_turn, total - used))
+                for role, (action, used) in enumerate(zip(actions, state.spent, strict=True))
             ]
-            return parsed, [p.commands for p in parsed]
-        both = parse(actions[0], self._blocks(0), problem.width, font.HEIGHT, sum(left))
+            return parsed, [(role, command) for role, p in enumerate(parsed) for command in p.commands]
+        limit = min(per_turn * self.roles, total * self.roles - sum(state.spent))
+        both = parse(actions[0], self.blocks(0), problem.width, font.HEIGHT, limit)
         owner = {block: role for role, palette in enumerate(self.palettes) for block in palette}
-        shares: list[list[Command]] = [[] for _ in range(self.roles)]
-        for command in both.commands:
-            shares[0 if command.block == AIR else owner[command.block]].append(command)
-        return [both], [tuple(share) for share in shares]
+        return [both], [(owner.get(command.block, 0), command) for command in both.commands]
 
     def _reward(self, problem: WordProblem, before: BuildState, after: BuildState) -> tuple[float, bool]:
         """The reward of the turn and whether it ended the episode (TASKS section 0, first table)."""
@@ -229,16 +242,18 @@ class StrBuild(Task):
         elif mode == "score":
             body = prompts.score_feedback(self.final(problem, state))
         elif mode == "position":
-            body = prompts.position_feedback(problem.cells, self.roles, self._blocks(agent))
+            body = prompts.position_feedback(problem.cells, self.roles, self.blocks(agent))
         else:
-            body = prompts.perfect_feedback(self._fixes(problem, state, agent))
+            body = prompts.perfect_feedback(self.fixes(problem, state, agent))
         return (Message("user", f"{header}\n{body}"),)
 
-    def _fixes(self, problem: WordProblem, state: BuildState, agent: int) -> list[Command]:
+    def fixes(self, problem: WordProblem, state: BuildState, agent: int) -> list[Command]:
         """What an agent should set for the canonical build; the last agent also clears what is outside the target."""
         world: World = state.world if self.persistent else {}
         chunks = assignment(problem.cells, self.palettes)
-        own = [command for chunk in chunks for command in chunk] if self.agents < self.roles else chunks[agent]
+        own = (
+            [command for chunk in chunks for command in chunk] if self.agents < self.roles else chunks[agent]
+        )
         fixes = [c for c in own if c.cell not in world or world[c.cell].block != c.block]
         if agent == self.agents - 1:
             fixes += [Command(cell, AIR) for cell in sorted(world) if cell not in problem.target]

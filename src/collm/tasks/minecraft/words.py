@@ -13,6 +13,7 @@ from collm.tasks.protocol import Split
 
 _SPLIT_OF_FIFTH: tuple[Split, ...] = ("train", "train", "train", "validation", "test")
 _DRAWS_PER_WORD = 400
+_DRAWS_PER_EXISTING_WORD = 40
 RELEASED_TRAIN = 8
 """The released configuration trains on the first eight strings and evaluates on the last two."""
 
@@ -42,7 +43,9 @@ def generated_words(split: Split, lengths: tuple[int, int], count: int, seed: in
     """
     random = generator("str-build words", split, lengths[0], lengths[1], seed)
     found: dict[str, None] = {}
-    for _ in range(_DRAWS_PER_WORD * count):
+    # Asking for more words than exist would otherwise draw for minutes.
+    existing = sum(len(LETTERS) ** length for length in range(lengths[0], lengths[1] + 1))
+    for _ in range(min(_DRAWS_PER_WORD * count, _DRAWS_PER_EXISTING_WORD * existing)):
         if len(found) == count:
             break
         length = int(random.integers(lengths[0], lengths[1] + 1))

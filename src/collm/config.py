@@ -1,0 +1,150 @@
+"""The configuration of a training: one tree of dataclasses behind the Python API, YAML files and flags."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import yaml
+
+from collm import options
+from collm.errors import ConfigError
+from collm.learning.settings import CreditSettings, CriticSettings, PolicySettings
+from collm.methods import method
+from collm.options import Range
+from collm.presets import preset_values
+from collm.rollout.sampling import Sampling
+from collm.tasks.registry import task_class
+
+TaskOptions = TypeVar("TaskOptions")
+
+
+@dataclasses.dataclass(frozen=True)
+class RolloutSettings:
+    """How much is played between two updates."""
+
+    problems: Annotated[int, Range(1)] = 128
+    """Problems per update."""
+    samples: Annotated[int, Range(1)] = 1
+    """Episodes per problem."""
+    max_history: Annotated[int, Range(1)] | None = None
+    """Greatest number of tokens of one agent's history; an episode that may not fit is cut. Default: the model's context."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings:
+    """What is measured on held-out problems."""
+
+    every: Annotated[int, Range(0)] = 10
+    """Updates between validations during training; 0 for none."""
+    validation_problems: Annotated[int, Range(1)] = 32
+    """Validation problems used during training."""
+    test_problems: Annotated[int, Range(1)] = 128
+    """At most this many test problems, before and after training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """What is kept and how the machine is used."""
+
+    checkpoint_every: Annotated[int, Range(1)] = 10
+    """Updates between checkpoints; the last update always gets one."""
+    keep: Annotated[int, Range(1)] = 2
+    """Checkpoints kept."""
+    token_budget: Annotated[int, Range(64)] = 8192
+    """Padded tokens of one learning pass: sets the memory, not the result."""
+    threads: Annotated[int, Range(1, 1024)] | None = None
+    """Processor threads; by default what torch finds. Part of the run, because results depend on it."""
+    device: str = "cpu"
+    """Where models live: cpu, or cuda."""
+    max_bad_updates: Annotated[int, Range(1)] = 5
+    """Updates in a row with a non-finite loss after which the run stops."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(Generic[TaskOptions]):
+    """One training."""
+
+    task: TaskOptions
+    """The task's own options."""
+    task_name: str = "str-build"
+    """Which task."""
+    method: str = "collm-cc"
+    """Which method."""
+    preset: str = "default"
+    """Which set of defaults this configuration started from."""
+    model: str = "tiny"
+    """The model every agent and critic starts from: tiny, a local folder or a hub id."""
+    seed: Annotated[int, Range(0)] = 0
+    """The one seed of the run."""
+    env_steps: Annotated[int, Range(1)] = 8192
+    """Budget of joint actions."""
+    rollout: RolloutSettings = RolloutSettings()
+    sampling: Sampling = Sampling()
+    credit: CreditSettings = CreditSettings()
+    policy: PolicySettings = PolicySettings()
+    critic: CriticSettings = CriticSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    run: RunSettings = RunSettings()
+
+
+def resolve(
+    task_name: str,
+    method_name: str = "collm-cc",
+    preset: str = "default",
+    file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> TrainConfig[Any]:
+    """Defaults, then the preset, then the YAML file, then overrides (nested mappings); checked.
+
+    Raises ConfigError for unknown names and keys (with the nearest valid one) and for values out of range.
+    """
+    base = TrainConfig(task=task_class(task_name).Options(), task_name=task_name, method=method(method_name).name)
+    config = _merge(dataclasses.replace(base, preset=preset), preset_values(preset, task_name, method_name))
+    if file is not None:
+        config = _merge(config, read_yaml(file))
+    if overrides:
+        config = _merge(config, overrides)
+    return validated(config)
+
+
+def _merge(config: TrainConfig[Any], values: Mapping[str, Any]) -> TrainConfig[Any]:
+    return options.from_mapping(TrainConfig, values, default=config)
+
+
+def validated(config: TrainConfig[Any]) -> TrainConfig[Any]:
+    """The configuration if it is allowed; raises ConfigError otherwise."""
+    method(config.method)
+    options.check(config)
+    if config.policy.loss == "policy-gradient" and config.policy.epochs > 1:
+        raise ConfigError(
+            f"policy.epochs = {config.policy.epochs}: the policy-gradient loss allows one pass over a batch. "
+            "Use policy.loss = clip-token or clip-sequence for more."
+        )
+    if config.sampling.temperature == 0:
+        raise ConfigError("sampling.temperature = 0: training needs a temperature above 0; evaluation adds greedy decoding.")
+    return config
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The keys of a YAML file. Raises ConfigError if it cannot be read."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no file {path}.") from error
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}.")
+    return values
+
+
+def from_saved(values: Mapping[str, Any]) -> TrainConfig[Any]:
+    """The configuration that a run folder holds."""
+    name = values.get("task_name")
+    base = TrainConfig(task=task_class(str(name)).Options())
+    return validated(_merge(base, values))

@@ -1,0 +1,97 @@
+"""A team's performance on given problems: one row per problem, so that two teams can be compared pair by pair."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from collm.models.policy import Policy
+from collm.randomness import Key
+from collm.rollout.collector import Episode, Job, collect
+from collm.rollout.sampling import Sampling
+from collm.tasks.protocol import Problem, Task, without_agent
+
+_AT_ONCE = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """One team on some problems with one way of decoding."""
+
+    decoding: str
+    """``sampled`` at the training temperature, or ``greedy``."""
+    problems: tuple[str, ...]
+    rows: Mapping[str, np.ndarray]
+    """Measure → (problems,): return, final, score, paper_score and every component of the task."""
+    lost: np.ndarray
+    """(problems, agents): R with everyone minus R with that agent's actions replaced by empty ones."""
+    gained: np.ndarray
+    """(problems,): R − R_0."""
+    episodes: tuple[Episode, ...]
+
+    @property
+    def contribution(self) -> list[float]:
+        """Per agent: the share of the team's gain over the empty action that is lost without it (ratio of means)."""
+        return contribution(self.lost, self.gained)
+
+    def mean(self, measure: str) -> float:
+        return float(self.rows[measure].mean())
+
+    def summary(self) -> dict[str, Any]:
+        """Means over problems, for reports and logs."""
+        return {
+            "decoding": self.decoding,
+            "problems": len(self.problems),
+            **{name: float(values.mean()) for name, values in self.rows.items()},
+            "contribution": self.contribution,
+        }
+
+
+def contribution(lost: np.ndarray, gained: np.ndarray) -> list[float]:
+    """(agents,) from (problems, agents) and (problems,); zeros where the team gained nothing."""
+    total = float(gained.sum())
+    return [float(value) / total if total > 1e-9 else 0.0 for value in lost.sum(0)]
+
+
+def evaluate(
+    task: Task, policies: Sequence[Policy], problems: Sequence[Problem], sampling: Sampling, key: tuple[Key, ...]
+) -> Evaluation:
+    """Play every problem once. The same key gives two teams the same random numbers, which pairs them."""
+    episodes: list[Episode] = []
+    for start in range(0, len(problems), _AT_ONCE):
+        jobs = [Job(problem, group) for group, problem in enumerate(problems[start : start + _AT_ONCE])]
+        episodes += collect(task, policies, jobs, sampling, key).episodes
+    rows = [measures(task, episode) for episode in episodes]
+    return Evaluation(
+        decoding="greedy" if sampling.temperature == 0 else "sampled",
+        problems=tuple(problem.id for problem in problems),
+        rows={name: np.array([row[name] for row in rows]) for name in rows[0]},
+        lost=np.array([counterfactual_losses(task, episode) for episode in episodes]),
+        gained=np.array([row["final"] - task.floor(e.job.problem) for row, e in zip(rows, episodes, strict=True)]),
+        episodes=tuple(episodes),
+    )
+
+
+def measures(task: Task, episode: Episode) -> dict[str, float]:
+    """All numbers of one finished episode."""
+    problem, state = episode.job.problem, episode.state
+    return {
+        "return": float(np.sum([np.mean(rewards) for rewards in episode.rewards])),
+        "final": task.final(problem, state),
+        "score": task.score(problem, state),
+        "paper_score": task.paper_score(problem, state),
+        "turns": float(len(episode.actions)),
+        **task.components(problem, state),
+    }
+
+
+def counterfactual_losses(task: Task, episode: Episode) -> list[float]:
+    """(agents,): what the final loses when each agent in turn had done nothing."""
+    problem = episode.job.problem
+    final = task.final(problem, episode.state)
+    return [
+        final - without_agent(task, problem, episode.actions, agent, episode.seed) for agent in range(task.agents)
+    ]

@@ -1,0 +1,1 @@
+"""Learning: teacher-forced log-probabilities, losses, critics, and one update step."""

@@ -1,0 +1,67 @@
+"""Teacher-forced log-probabilities: one pass per transcript scores all of its responses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from collm.learning.batching import micro_batches, padded
+from collm.models.policy import Policy
+from collm.rollout.forest import Decision, Forest
+from collm.rollout.sampling import log_distribution
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """Scored response tokens of some decisions."""
+
+    decisions: list[int]
+    """Indices of the decisions, in the order of the tokens."""
+    owner: torch.Tensor
+    """(tokens,): position in ``decisions`` of each token's response."""
+    logprobs: torch.Tensor
+    """(tokens,): log π(token | history), fp32, with gradient if it was asked for."""
+
+
+def score(
+    policy: Policy, forest: Forest, decisions: Sequence[int], temperature: float, token_budget: int
+) -> Iterator[Scored]:
+    """Score responses in micro-batches; the log-probability of a macro-action is the sum over its tokens (contract 4).
+
+    Each transcript is read once, whatever its number of turns; logits are built at response positions only.
+    """
+    by_transcript: dict[int, list[int]] = {}
+    for index in decisions:
+        by_transcript.setdefault(forest.decisions[index].transcript, []).append(index)
+    rows = list(by_transcript)
+    ends = [max(forest.decisions[d].span.stop for d in by_transcript[row]) for row in rows]
+    for group in micro_batches(ends, token_budget):
+        sequences = [forest.transcripts[rows[i]].tokens[: ends[i]] for i in group]
+        chosen = [by_transcript[rows[i]] for i in group]
+        yield _score_batch(policy, sequences, [[(d, forest.decisions[d]) for d in row] for row in chosen], temperature)
+
+
+def _score_batch(
+    policy: Policy,
+    sequences: list[list[int]],
+    chosen: list[list[tuple[int, Decision]]],
+    temperature: float,
+) -> Scored:
+    tokens = padded(sequences, policy.pad_id, policy.device)
+    row_of, position_of, owner, order = [], [], [], []
+    for row, decisions in enumerate(chosen):
+        for index, decision in decisions:
+            size = decision.span.stop - decision.span.said
+            row_of.append(np.full(size, row))
+            position_of.append(np.arange(decision.span.said, decision.span.stop))
+            owner.append(np.full(size, len(order)))
+            order.append(index)
+    rows = torch.from_numpy(np.concatenate(row_of)).to(policy.device)
+    positions = torch.from_numpy(np.concatenate(position_of)).to(policy.device)
+    hidden = policy.hidden(tokens)[rows, positions - 1]
+    logprobs = log_distribution(policy.logits(hidden), temperature)
+    picked = logprobs.gather(-1, tokens[rows, positions][:, None]).squeeze(-1)
+    return Scored(order, torch.from_numpy(np.concatenate(owner)).to(policy.device), picked)

@@ -1,0 +1,77 @@
+"""Chat messages to tokens, one turn at a time, so that histories only grow (DESIGN, contract 2).
+
+Chat templates may rewrite earlier turns when they render a whole conversation. Here a history is never rendered
+again: the opening is rendered once, and each later observation is rendered as what follows an assistant message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from collm.errors import ModelError
+from collm.tasks.protocol import Message, Observation
+
+_ANSWER = "\u241eanswer\u241e"
+_BEFORE = ({"role": "user", "content": "."}, {"role": "assistant", "content": _ANSWER})
+
+
+class ChatFormat:
+    """The chat template of one tokenizer, as token segments.
+
+    Raises ModelError if the tokenizer has no chat template or no end-of-sequence token.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        if tokenizer.chat_template is None:
+            raise ModelError("the tokenizer has no chat template; give it one (tokenizer.chat_template = …).")
+        if tokenizer.eos_token_id is None:
+            raise ModelError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token.")
+        self.tokenizer = tokenizer
+        self._openings: dict[Observation, tuple[int, ...]] = {}
+        self._followings: dict[Observation, tuple[int, ...]] = {}
+        first = self._following((Message("user", "."),))[0]
+        special = first in tokenizer.all_special_ids or first in tokenizer.added_tokens_decoder
+        self.end_of_turn: int = first if special else tokenizer.eos_token_id
+        """The mark that ends an assistant message in this template."""
+        self.stop_ids: tuple[int, ...] = tuple(sorted({self.end_of_turn, tokenizer.eos_token_id}))
+        """Tokens that end a response; the one that was sampled is part of it."""
+
+    def opening(self, observation: Observation) -> tuple[int, ...]:
+        """The tokens of a history's first observation, up to where the agent's response begins."""
+        if observation not in self._openings:
+            text = self._render(_plain(observation))
+            self._openings[observation] = tuple(self.tokenizer.encode(text, add_special_tokens=False))
+        return self._openings[observation]
+
+    def following(self, observation: Observation, last_token: int | None) -> tuple[int, ...]:
+        """The tokens of a later observation, given the response's last token (None for an empty response).
+
+        If the response was not ended by the template's own mark, the mark comes first, as an unscored token.
+        """
+        tokens = self._following(observation)
+        return tokens[1:] if last_token == self.end_of_turn and tokens[0] == self.end_of_turn else tokens
+
+    def text(self, response: Sequence[int]) -> str:
+        """A response as the task reads it: decoded, without its end-of-turn mark."""
+        tokens = list(response)
+        if tokens and tokens[-1] in self.stop_ids:
+            tokens.pop()
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _following(self, observation: Observation) -> tuple[int, ...]:
+        if observation not in self._followings:
+            text = self._render([*_BEFORE, *_plain(observation)])
+            _, found, rest = text.partition(_ANSWER)
+            if not found:
+                raise ModelError("the chat template drops or changes assistant messages; give the tokenizer another one.")
+            self._followings[observation] = tuple(self.tokenizer.encode(rest, add_special_tokens=False))
+        return self._followings[observation]
+
+    def _render(self, messages: Sequence[dict[str, str]]) -> str:
+        rendered = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        return str(rendered)
+
+
+def _plain(observation: Observation) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in observation]

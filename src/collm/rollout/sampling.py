@@ -1,0 +1,64 @@
+"""The one place that knows about temperature: from logits to the distribution that actors sample and learners score."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import torch
+
+from collm.options import Range
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How responses are drawn. Sampling is part of the policy: the same distribution is scored when learning."""
+
+    temperature: Annotated[float, Range(0, 100)] = 1.0
+    """Divides the logits; 0 takes the most likely token."""
+    top_p: Annotated[float, Range(0, 1, open_low=True)] = 1.0
+    """Keep the most likely tokens up to this probability mass; 1 keeps all. Below 1 the learner's log-probabilities
+    are those of the whole distribution, a bias that is logged as the KL to the sampling policy."""
+    top_k: Annotated[int, Range(0)] = 0
+    """Keep only this many most likely tokens; 0 keeps all."""
+    max_new_tokens: Annotated[int, Range(1, 32_768)] = 128
+    """Token limit of one response; a response that reaches it has no end-of-turn mark and is an action like any other."""
+
+    def greedy(self) -> Sampling:
+        """The same limits, always taking the most likely token."""
+        return dataclasses.replace(self, temperature=0.0, top_p=1.0, top_k=0)
+
+
+def log_distribution(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Log-probabilities (…, vocabulary) in fp32 at this temperature (at 0, those of temperature 1)."""
+    logits = logits.float()
+    return torch.log_softmax(logits / temperature if temperature > 0 else logits, dim=-1)
+
+
+def draw(logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens (rows,) and their log-probabilities (rows,) by inverting each row's distribution at its own uniform number.
+
+    One number per row and token is all the randomness there is, so rows do not depend on each other.
+    """
+    logprobs = log_distribution(logits, sampling.temperature)
+    if sampling.temperature == 0:
+        tokens = logprobs.argmax(-1)
+        return tokens, logprobs.gather(-1, tokens[:, None]).squeeze(-1)
+    if sampling.top_k or sampling.top_p < 1:
+        logprobs = _truncate(logprobs, sampling)
+    cumulative = logprobs.double().exp().cumsum(-1)
+    points = uniforms[:, None].double() * cumulative[:, -1:]
+    tokens = torch.searchsorted(cumulative, points, right=True).squeeze(-1).clamp_(max=logits.shape[-1] - 1)
+    return tokens, logprobs.gather(-1, tokens[:, None]).squeeze(-1)
+
+
+def _truncate(logprobs: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """The renormalised distribution on the kept tokens; −inf elsewhere."""
+    ordered, tokens = logprobs.sort(dim=-1, descending=True, stable=True)
+    before = ordered.exp().cumsum(-1) - ordered.exp()
+    dropped = before >= sampling.top_p
+    if sampling.top_k:
+        dropped[:, sampling.top_k :] = True
+    dropped[:, 0] = False
+    ordered = ordered.masked_fill(dropped, -torch.inf)
+    return torch.empty_like(logprobs).scatter_(-1, tokens, ordered).log_softmax(-1)

@@ -1,0 +1,159 @@
+"""Noisy StrBuild demonstrations: what a crowd of builders who never met would write.
+
+Every builder has habits of its own, drawn once per episode: which cells it starts with, how it chooses blocks, how
+well it aims, how long it works. Some habits are good and some combinations of habits fit together, but nobody in the
+crowd agrees on them: agreeing is what reinforcement has to teach. The `tiny` model is pretrained on this crowd.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from collm.tasks.minecraft import font
+from collm.tasks.minecraft.commands import Command, write
+from collm.tasks.minecraft.str_build import BuildState, StrBuild, StrBuildOptions, WordProblem
+from collm.tasks.minecraft.words import generated_words
+from collm.tasks.protocol import Conversation
+
+ORDERS: Mapping[str, float] = {"share": 0.25, "left": 0.25, "right": 0.25, "rows": 0.25}
+"""Where a builder starts: its fair share by seat, the left letter, the right letter, the top row."""
+TEXTURES: Mapping[str, float] = {"plain": 0.45, "random": 0.3, "checker": 0.25}
+"""How it chooses blocks: always the same, at random, or a checkerboard."""
+SLOPPY = 0.5
+"""Share of builders that aim badly."""
+MISS = 0.3
+"""How often a bad aim misses its cell."""
+LAZY = 0.35
+"""Share of builders that stop before their budget is used."""
+BLUNDER = 0.02
+"""How often any builder writes a line that is not a valid command."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Habits:
+    """One builder's habits for one episode."""
+
+    order: str
+    texture: str
+    miss: float
+    effort: float
+    """Share of each turn's budget that it uses."""
+    plain_block: int
+
+
+def draw_habits(random: np.random.Generator) -> Habits:
+    """A builder from the crowd."""
+    return Habits(
+        order=_pick(random, ORDERS),
+        texture=_pick(random, TEXTURES),
+        miss=MISS if random.random() < SLOPPY else 0.0,
+        effort=float(random.uniform(0.2, 0.8)) if random.random() < LAZY else 1.0,
+        plain_block=int(random.integers(2)),
+    )
+
+
+def _pick(random: np.random.Generator, weights: Mapping[str, float]) -> str:
+    return str(random.choice(list(weights), p=list(weights.values())))
+
+
+def ordered_cells(problem: WordProblem, order: str, agent: int, agents: int) -> list[font.Cell]:
+    """The target cells in the order in which a builder with this habit places them."""
+    pitch = font.WIDTH + font.SPACING
+    by_letter = sorted(problem.cells, key=lambda cell: (cell[0] // pitch, -cell[1], cell[0]))
+    if order == "rows":
+        return list(problem.cells)
+    if order == "right":
+        return sorted(problem.cells, key=lambda cell: (-(cell[0] // pitch), -cell[1], cell[0]))
+    if order == "share":
+        start = round(len(by_letter) * agent / agents)
+        return by_letter[start:] + by_letter[:start]
+    return by_letter
+
+
+class Builder:
+    """One demonstrator in one episode: works through its own list of cells, turn by turn."""
+
+    def __init__(self, task: StrBuild, problem: WordProblem, agent: int, random: np.random.Generator) -> None:
+        self.task, self.problem, self.agent, self.random = task, problem, agent, random
+        self.habits = draw_habits(random)
+        self.todo = ordered_cells(problem, self.habits.order, agent, task.agents)
+        self.blocks = task.blocks(agent)
+
+    def act(self, state: BuildState, seen: Sequence[Command] | None) -> str:
+        """The response of a turn; ``seen`` are the fixes that the observation asked for, if it did."""
+        per_turn, total = self.task.budget(self.problem)
+        writers = self.task.roles // self.task.agents
+        left = min(per_turn, total - state.spent[self.agent]) if self.task.persistent else per_turn
+        count = max(1, round(self.habits.effort * left * writers)) if left else 0
+        if seen is not None:
+            return "\n".join(self._line(fix.cell, fix.block) for fix in seen[:count])
+        cells = self.todo[:count]
+        if self.task.persistent:
+            self.todo = self.todo[count:]
+        return "\n".join(self._line(cell, self._block(cell)) for cell in cells)
+
+    def _block(self, cell: font.Cell) -> str:
+        if self.habits.texture == "checker":
+            return self.blocks[sum(cell) % len(self.blocks)]
+        if self.habits.texture == "plain":
+            return self.blocks[self.habits.plain_block]
+        return self.blocks[int(self.random.integers(len(self.blocks)))]
+
+    def _line(self, cell: font.Cell, block: str) -> str:
+        random = self.random
+        if random.random() < BLUNDER:
+            return str(random.choice([f"setblock {block}", "Done.", write((cell[0], 9), block)]))
+        if random.random() < self.habits.miss:
+            cell = (int(random.integers(self.problem.width)), int(random.integers(font.HEIGHT)))
+        return write(cell, block)
+
+
+def demonstrate(task: StrBuild, problem: WordProblem, random: np.random.Generator) -> list[Conversation]:
+    """One episode of the crowd: each agent's observations and responses, turn by turn."""
+    builders = [Builder(task, problem, agent, random) for agent in range(task.agents)]
+    start = task.reset(problem)
+    state, observations = start.state, start.observations
+    conversations: list[Conversation] = [[] for _ in builders]
+    while observations is not None:
+        perfect = task.options.feedback == "perfect" and state.turn > 0
+        actions = [
+            builder.act(state, task.fixes(problem, state, builder.agent) if perfect else None)
+            for builder in builders
+        ]
+        for conversation, observation, action in zip(conversations, observations, actions, strict=True):
+            conversation.append((observation, action))
+        step = task.step(problem, state, actions)
+        state, observations = step.state, step.observations
+    return conversations
+
+
+def stream(random: np.random.Generator) -> Iterator[Conversation]:
+    """An endless stream of conversations over every form of the task, on training words only."""
+    words = [
+        generated_words("train", (length, length), count, 0)
+        for length, count in ((1, 26), (2, 400), (3, 4000), (4, 4000))
+    ]
+    while True:
+        task = _draw_task(random)
+        pool = words[int(random.choice(4, p=[0.08, 0.57, 0.25, 0.1]))]
+        problem = task.problem(str(random.choice(pool)))
+        yield from demonstrate(task, problem, random)
+
+
+def _draw_task(random: np.random.Generator) -> StrBuild:
+    persistent = random.random() < 0.8
+    options = StrBuildOptions(
+        agents=int(random.choice([1, 2, 3, 4], p=[0.05, 0.75, 0.1, 0.1])),
+        turns=int(random.choice([1, 2, 3, 4, 6, 8], p=[0.25, 0.35, 0.05, 0.25, 0.05, 0.05])),
+        world="persistent" if persistent else "fresh",
+        feedback=str(random.choice(["own", "position", "perfect", "score"], p=[0.7, 0.06, 0.1, 0.14])),  # type: ignore[arg-type]
+        show_target=str(random.choice(["string+grid", "string", "none"], p=[0.9, 0.07, 0.03])),  # type: ignore[arg-type]
+        train_size=1,
+        validation_size=1,
+        test_size=1,
+    )
+    task = StrBuild(options)
+    return task.single_agent() if task.agents > 1 and random.random() < 0.06 else task

@@ -1,0 +1,61 @@
+"""From a configuration to the parts of a training: task, team, critics, learner."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from collm.config import TrainConfig
+from collm.errors import ConfigError
+from collm.learning.critic import Critic
+from collm.learning.learner import Learner
+from collm.methods import Method, method
+from collm.models.policy import Policy, load_policies, weights_hash
+from collm.tasks.protocol import Task
+from collm.tasks.registry import make_task
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What a training works with."""
+
+    task: Task
+    method: Method
+    policies: list[Policy]
+    learner: Learner
+    gamma: float
+    model_hash: str
+
+
+def prepare_machine(config: TrainConfig[Any]) -> int:
+    """Set the thread count and deterministic kernels; returns the number of threads. Raises ConfigError without CUDA."""
+    device = torch.device(config.run.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"run.device = {config.run.device}: this machine has no CUDA device. Allowed here: cpu.")
+    if config.run.threads is not None:
+        torch.set_num_threads(config.run.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return torch.get_num_threads()
+
+
+def assemble(config: TrainConfig[Any]) -> Parts:
+    """Build everything a training needs; the global random state is not touched."""
+    task = make_task(config.task_name, config.task)
+    chosen = method(config.method)
+    device = torch.device(config.run.device)
+    policies = load_policies(config.model, task.agents, device)
+    outputs = task.agents if task.per_agent_rewards and chosen.critic == "joint" else 1
+    critics = [
+        Critic(backbone, view, task.agents, outputs, config.critic.normalise)
+        for view in chosen.views(task.agents)
+        for backbone in load_policies(config.model, 1, device)
+    ]
+    for critic in critics:
+        critic.model.to(device)
+    learner = Learner(
+        policies, critics, config.policy, config.critic, config.sampling.temperature, config.run.token_budget
+    )
+    gamma = task.gamma if config.credit.gamma is None else config.credit.gamma
+    return Parts(task, chosen, policies, learner, gamma, weights_hash(policies[0].model))

@@ -1,0 +1,82 @@
+"""Everything that changes during a run, as tensors and JSON: what a checkpoint holds (DESIGN, contract 9)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from collm.errors import CheckpointError
+from collm.learning.learner import Learner
+
+
+@dataclasses.dataclass
+class Progress:
+    """The counters of a run."""
+
+    update: int = 0
+    env_steps: int = 0
+    bad_in_a_row: int = 0
+    """Updates in a row with a skipped optimiser step."""
+    seconds: float = 0.0
+    """Wall-clock time spent training; the only field that differs between a resumed and an uninterrupted run."""
+
+
+def gather(learner: Learner, progress: Progress) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors and the JSON state of a run."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name, module in _modules(learner).items():
+        tensors.update({f"{name}.{key}": value for key, value in module.state_dict().items()})
+    for name, optimiser in _optimisers(learner).items():
+        for index, slots in optimiser.state_dict()["state"].items():
+            tensors.update({f"{name}.{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()})
+    state = {
+        "progress": dataclasses.asdict(progress),
+        "skipped": learner.skipped,
+        "versions": [policy.version for policy, _ in learner.seats],
+    }
+    return tensors, state
+
+
+def restore(learner: Learner, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> Progress:
+    """Put a checkpoint back. Raises CheckpointError if it belongs to another model or method."""
+    try:
+        for name, module in _modules(learner).items():
+            module.load_state_dict(_under(tensors, name))
+        for name, optimiser in _optimisers(learner).items():
+            slots: dict[int, dict[str, torch.Tensor]] = {}
+            for key, value in _under(tensors, name).items():
+                index, _, slot = key.partition(".")
+                slots.setdefault(int(index), {})[slot] = value
+            optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
+        learner.skipped = int(state["skipped"])
+        for (policy, _), version in zip(learner.seats, state["versions"], strict=True):
+            policy.version = int(version)
+        return Progress(**state["progress"])
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"the checkpoint does not fit this run's model and method: {error}") from error
+
+
+def restore_policies(policies: list[Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Put only the trained policies of a checkpoint back, for evaluation and play: nothing of a critic is read."""
+    try:
+        for place, policy in enumerate(policies):
+            policy.model.load_state_dict(_under(tensors, f"policy-{place}"))
+    except RuntimeError as error:
+        raise CheckpointError(f"the checkpoint does not fit this run's model: {error}") from error
+
+
+def _modules(learner: Learner) -> dict[str, torch.nn.Module]:
+    policies = {f"policy-{place}": policy.model for place, (policy, _) in enumerate(learner.seats)}
+    return {**policies, **{f"critic-{place}": critic.model for place, critic in enumerate(learner.critics)}}
+
+
+def _optimisers(learner: Learner) -> dict[str, torch.optim.Optimizer]:
+    policies = {f"optimiser-policy-{place}": o for place, o in enumerate(learner.policy_optimisers)}
+    return {**policies, **{f"optimiser-critic-{place}": o for place, o in enumerate(learner.critic_optimisers)}}
+
+
+def _under(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
+    return {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(f"{name}.")}

@@ -1,0 +1,37 @@
+"""Shared parts of the tests: small teams and tasks that take no time to make."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from collm.models.chat import ChatFormat
+from collm.models.policy import Policy
+from collm.models.tiny.build import TinyRecipe, make_model, make_tokenizer
+from collm.tasks import Task, make_task
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def chat() -> ChatFormat:
+    """The chat format of a tokenizer made from a few demonstrations."""
+    return ChatFormat(make_tokenizer(TinyRecipe(corpus=200)))
+
+
+def untrained_policy(chat: ChatFormat, seed: int) -> Policy:
+    """A small random Qwen3: its responses are long and arbitrary, which is what parity tests want."""
+    recipe = TinyRecipe(seed=seed, hidden=64, heads=2, layers=2, feed_forward=128)
+    return Policy(make_model(recipe, chat.tokenizer).eval(), chat)
+
+
+@pytest.fixture(scope="session")
+def team(chat: ChatFormat) -> list[Policy]:
+    """Two agents with different random weights."""
+    return [untrained_policy(chat, 0), untrained_policy(chat, 1)]
+
+
+@pytest.fixture(scope="session")
+def four_turns() -> Task:
+    """A two-agent task in which random text leads through all four turns."""
+    return make_task("str-build", turns=4, train_size=32, validation_size=4, test_size=8)
