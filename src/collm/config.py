@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
+import tyro
 import yaml
 
 from collm import options
@@ -69,8 +70,8 @@ class TrainConfig(Generic[TaskOptions]):
 
     task: TaskOptions
     """The task's own options."""
-    task_name: str = "str-build"
-    """Which task."""
+    task_name: Annotated[str, tyro.conf.Positional] = "str-build"
+    """Which task; `collm tasks` lists them."""
     method: str = "collm-cc"
     """Which method."""
     preset: str = "default"
@@ -94,20 +95,15 @@ def resolve(
     task_name: str,
     method_name: str = "collm-cc",
     preset: str = "default",
-    file: Path | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    values: Mapping[str, Any] | None = None,
 ) -> TrainConfig[Any]:
-    """Defaults, then the preset, then the YAML file, then overrides (nested mappings); checked.
+    """Defaults, then the preset, then ``values`` (nested, as in a YAML file); checked.
 
     Raises ConfigError for unknown names and keys (with the nearest valid one) and for values out of range.
     """
     base = TrainConfig(task=task_class(task_name).Options(), task_name=task_name, method=method(method_name).name)
     config = _merge(dataclasses.replace(base, preset=preset), preset_values(preset, task_name, method_name))
-    if file is not None:
-        config = _merge(config, read_yaml(file))
-    if overrides:
-        config = _merge(config, overrides)
-    return validated(config)
+    return validated(_merge(config, values) if values else config)
 
 
 def _merge(config: TrainConfig[Any], values: Mapping[str, Any]) -> TrainConfig[Any]:

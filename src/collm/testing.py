@@ -254,10 +254,10 @@ def _check_step(place: _Place, step: Step) -> None:
     _check_components(place, step.components)
     last = place.turn == task.turns - 1
     place.require(step.ended or not last, f"the episode goes on after its last turn (turns = {task.turns})")
-    if step.ended:
-        place.require(step.observations is None, "an ended episode still has observations")
+    if step.terminated:
+        place.require(step.observations is None, "a terminated episode still has observations")
     else:
-        place.require(step.observations is not None, "the episode goes on without observations")
+        place.require(step.observations is not None, "the episode goes on, or was cut, without observations")
         _check_observations(place, step.observations, first=False)
 
 

@@ -21,7 +21,7 @@ class Progress:
     bad_in_a_row: int = 0
     """Updates in a row with a skipped optimiser step."""
     seconds: float = 0.0
-    """Wall-clock time spent training; the only field that differs between a resumed and an uninterrupted run."""
+    """Wall-clock time spent training; kept in the metrics, not in checkpoints, which are the same for every machine."""
 
 
 def gather(learner: Learner, progress: Progress) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -33,7 +33,7 @@ def gather(learner: Learner, progress: Progress) -> tuple[dict[str, torch.Tensor
         for index, slots in optimiser.state_dict()["state"].items():
             tensors.update({f"{name}.{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()})
     state = {
-        "progress": dataclasses.asdict(progress),
+        "progress": {key: value for key, value in dataclasses.asdict(progress).items() if key != "seconds"},
         "skipped": learner.skipped,
         "versions": [policy.version for policy, _ in learner.seats],
     }

@@ -1,0 +1,50 @@
+"""What several commands share: parsing with the library's messages, JSON output, progress notes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+from collm.config import from_saved
+from collm.training.metrics import to_json
+from collm.training.run_folder import RunFolder
+
+T = TypeVar("T")
+CONFIG = (tyro.conf.FlagCreatePairsOff,)
+
+
+def parse(cls: type[T], command: str, arguments: Sequence[str], default: T | None = None) -> T:
+    """Flags to a dataclass; unknown flags and bad values print what is allowed and exit with status 2."""
+    keywords: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(cls, prog=f"collm {command}", args=list(arguments), config=CONFIG, **keywords)
+
+
+def peek(arguments: Sequence[str], flag: str) -> str | None:
+    """The value of a flag, before the whole line can be parsed because its meaning depends on this one."""
+    for index, argument in enumerate(arguments):
+        if argument == flag and index + 1 < len(arguments):
+            return arguments[index + 1]
+        if argument.startswith(f"{flag}="):
+            return argument.split("=", 1)[1]
+    return None
+
+
+def print_json(mapping: dict[str, Any]) -> None:
+    """Exactly one JSON object on standard output."""
+    print(json.dumps(json.loads(to_json(mapping))))
+
+
+def note(text: str) -> None:
+    """A line for people, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def open_run(path: Path) -> tuple[RunFolder, Any]:
+    """A run folder and its configuration."""
+    folder = RunFolder.open(path)
+    return folder, from_saved(folder.read_config())

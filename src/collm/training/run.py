@@ -1,0 +1,244 @@
+"""One run from beginning to end: measure the raw team, train with checkpoints, measure again, leave pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from collm import options
+from collm.config import TrainConfig, from_saved
+from collm.errors import CheckpointError, CollmError
+from collm.evaluation.curves import draw_curves
+from collm.evaluation.evaluate import Evaluation, evaluate
+from collm.evaluation.samples import before_after, write_samples
+from collm.evaluation.stats import paired_interval
+from collm.training import checkpoint
+from collm.training.display import Display, SilentDisplay
+from collm.training.loop import Trainer
+from collm.training.metrics import MetricsLog, read
+from collm.training.run_folder import RunFolder
+from collm.training.setup import Parts, assemble, prepare_machine
+from collm.training.state import Progress, gather, restore
+
+SHOWN = ("final", "iou", "score", "contribution")
+"""What is reported of a team before and after training (``iou`` where the task has it)."""
+_SAMPLES = 6
+
+
+class Interrupted(Exception):
+    """The person asked to stop; the run was saved."""
+
+    def __init__(self, run: Path) -> None:
+        super().__init__(str(run))
+        self.run = run
+
+
+def train(config: TrainConfig[Any], out: Path, display: Display | None = None) -> dict[str, Any]:
+    """Train a new run in folder ``out`` and return its summary.
+
+    Raises RunExistsError if the folder is in use, TaskError for an exception inside the task, DivergedError after
+    several non-finite updates, Interrupted after Ctrl-C; whatever was learned is saved first.
+    """
+    folder = RunFolder.create(out, config.task_name)
+    with folder.lock():
+        threads = prepare_machine(config)
+        config = dataclasses.replace(config, run=dataclasses.replace(config.run, threads=threads))
+        parts = assemble(config)
+        folder.write_config(options.to_mapping(config))
+        return _Run(config, parts, folder, display or SilentDisplay()).to_the_end()
+
+
+def resume(out: Path, display: Display | None = None, name: str | None = None) -> dict[str, Any]:
+    """Continue a run from its newest checkpoint, or from the one called ``name``; otherwise as ``train``.
+
+    Raises CheckpointError if the checkpoint is damaged, naming the previous good one.
+    """
+    folder = RunFolder.open(out)
+    with folder.lock():
+        config = from_saved(folder.read_config())
+        prepare_machine(config)
+        run = _Run(config, assemble(config), folder, display or SilentDisplay())
+        run.restore(name)
+        return run.to_the_end()
+
+
+class _Run:
+    """A trainer with its folder, log and display."""
+
+    def __init__(self, config: TrainConfig[Any], parts: Parts, folder: RunFolder, display: Display) -> None:
+        self.config, self.parts, self.folder, self.display = config, parts, folder, display
+        self.trainer = Trainer(config, parts, Progress())
+        self.log = MetricsLog(folder.metrics_path)
+        self.saved_at = -1
+
+    def restore(self, name: str | None) -> None:
+        """Put the run back to a checkpoint; a run that was stopped before its first one begins again."""
+        if name is None and not checkpoint.available(self.folder.checkpoints):
+            self.log.truncate(0)
+            return
+        path = (
+            self.folder.checkpoints / name
+            if name is not None
+            else checkpoint.latest(self.folder.checkpoints, str(self.folder.path))
+        )
+        tensors, state = checkpoint.load(path)
+        if state["model"] != self.parts.model_hash:
+            raise CheckpointError(
+                f"{path} was trained from the model {state['model']}, but '{self.config.model}' is now "
+                f"{self.parts.model_hash}. Put the old model back, or begin a new run."
+            )
+        progress = restore(self.parts.learner, tensors, state)
+        checkpoint.discard_after(self.folder.checkpoints, progress.update)
+        self.log.truncate(int(state["metrics_offset"]))
+        records = read(self.folder.metrics_path)
+        progress.seconds = records[-1]["time"]["seconds"] if records else 0.0
+        self.trainer = Trainer(self.config, self.parts, progress)
+        self.saved_at = progress.update
+
+    def to_the_end(self) -> dict[str, Any]:
+        """Measure, train what is left of the budget, measure, and write the summary."""
+        raw = self._raw()
+        with _stop_request() as stop:
+            self._train(raw, stop)
+        return self._summarise(raw)
+
+    def _raw(self) -> dict[str, Any]:
+        """The untrained team on the test problems; measured once and kept."""
+        path = self.folder.path / "raw.json"
+        if path.is_file():
+            with contextlib.suppress(json.JSONDecodeError):
+                return dict(json.loads(path.read_text()))
+        self.display.note("measuring the raw team on held-out problems …")
+        fresh = assemble(self.config).policies if self.trainer.progress.update else self.parts.policies
+        measured = {e.decoding: _kept(e) for e in self._evaluations(fresh, "before")}
+        self.folder.write_json("raw.json", measured)
+        return measured
+
+    def _evaluations(self, policies: list[Any], when: str) -> Iterator[Evaluation]:
+        """Sampled, then greedy, on the test problems; samples of the first are written."""
+        config, task = self.config, self.parts.task
+        problems = list(task.problems("test"))[: config.evaluation.test_problems]
+        for sampling in (config.sampling, config.sampling.greedy()):
+            evaluation = evaluate(task, policies, problems, sampling, ("test", config.seed))
+            if evaluation.decoding == "sampled":
+                write_samples(task, evaluation.episodes[:_SAMPLES], self.folder.samples / when)
+            yield evaluation
+
+    def _train(self, raw: dict[str, Any], stop: list[bool]) -> None:
+        trainer, progress = self.trainer, self.trainer.progress
+        title = f"{self.config.task_name} · {self.config.method} · seed {self.config.seed}"
+        self.display.start(title, self.config.env_steps, progress.env_steps)
+        self.display.update({"raw": {"score": raw["sampled"]["score"], "return": raw["sampled"]["return"]}})
+        try:
+            while not trainer.finished:
+                record = self._step()
+                self.log.append(record)
+                self.display.update(record)
+                due = progress.update % self.config.run.checkpoint_every == 0
+                if due or trainer.finished or stop[0]:
+                    self._save()
+                if stop[0] and not trainer.finished:
+                    raise Interrupted(self.folder.path)
+                trainer.check_health()
+        finally:
+            self.display.finish()
+
+    def _step(self) -> dict[str, Any]:
+        try:
+            return self.trainer.step()
+        except CollmError:
+            # Playing comes before learning in a step, so the team is as the last update left it.
+            self._save()
+            raise
+
+    def _save(self) -> None:
+        progress = self.trainer.progress
+        if progress.update == self.saved_at:
+            return
+        tensors, state = gather(self.parts.learner, progress)
+        state |= {"metrics_offset": self.log.sync(), "model": self.parts.model_hash}
+        checkpoint.save(self.folder.checkpoints, progress.update, tensors, state, self.config.run.keep)
+        self.saved_at = progress.update
+
+    def _summarise(self, raw: dict[str, Any]) -> dict[str, Any]:
+        self.display.note("measuring the trained team on the same problems …")
+        trained = {e.decoding: _kept(e) for e in self._evaluations(self.parts.policies, "after")}
+        self._pictures(raw)
+        better = max(raw.values(), key=lambda measured: float(measured["score"]))
+        after = trained["sampled"]
+        differences = np.array(after["scores"]) - np.array(better["scores"])
+        progress = self.trainer.progress
+        summary = {
+            "run": str(self.folder.path),
+            "task": self.config.task_name,
+            "method": self.config.method,
+            "preset": self.config.preset,
+            "seed": self.config.seed,
+            "model": self.config.model,
+            "model_hash": self.parts.model_hash,
+            "updates": progress.update,
+            "env_steps": progress.env_steps,
+            "seconds": round(progress.seconds, 3),
+            "problems": len(differences),
+            "raw": _shown(better),
+            "trained": _shown(after),
+            "improvement": {"mean": float(differences.mean()), "ci95": list(paired_interval(differences))},
+            "improvement_describes": "this trained team, over held-out problems; not the method, whose unit is the seed",
+            "raw_decodings": {name: _shown(measured) for name, measured in raw.items()},
+            "trained_decodings": {name: _shown(measured) for name, measured in trained.items()},
+            "skipped_updates": self.parts.learner.skipped,
+        }
+        self.folder.write_json("summary.json", summary)
+        return summary
+
+    def _pictures(self, raw: dict[str, Any]) -> None:
+        title = f"{self.config.task_name}, {self.config.method}, seed {self.config.seed}"
+        line = {"env_steps": 0, "raw": {"score": raw["sampled"]["score"], "return": raw["sampled"]["return"]}}
+        draw_curves([line, *read(self.folder.metrics_path)], self.folder.curves_path, title)
+        task, config = self.parts.task, self.config
+        problem = list(task.problems("test"))[:1]
+        key = ("test", config.seed)
+        after = evaluate(task, self.parts.policies, problem, config.sampling, key).episodes[0]
+        before = evaluate(task, assemble(config).policies, problem, config.sampling, key).episodes[0]
+        before_after(task, before, after, self.folder.path / "before_after.png")
+
+
+def _kept(evaluation: Evaluation) -> dict[str, Any]:
+    """A summary with the score of every problem, for paired differences."""
+    return {**evaluation.summary(), "scores": evaluation.rows["score"].tolist()}
+
+
+def _shown(measured: dict[str, Any]) -> dict[str, Any]:
+    names = ("decoding", "return", *SHOWN, "paper_score", "paper", "hardened", "valid")
+    return {name: measured[name] for name in names if name in measured}
+
+
+@contextlib.contextmanager
+def _stop_request() -> Iterator[list[bool]]:
+    """A flag that the first Ctrl-C (or SIGTERM) raises; the second Ctrl-C interrupts at once."""
+    stop = [False]
+
+    def ask(number: int, frame: Any) -> None:
+        if stop[0] and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop[0] = True
+        print("\nfinishing this update, then saving (Ctrl-C again stops at once) …", file=sys.stderr)
+
+    try:
+        old = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: signals are somebody else's
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
