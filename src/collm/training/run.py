@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from collm import options
+from collm import machine, options
 from collm.config import TrainConfig, from_saved
 from collm.errors import CheckpointError, CollmError
 from collm.evaluation.curves import draw_curves
@@ -25,7 +25,7 @@ from collm.training.display import Display, SilentDisplay
 from collm.training.loop import Trainer
 from collm.training.metrics import MetricsLog, read
 from collm.training.run_folder import RunFolder
-from collm.training.setup import Parts, assemble, prepare_machine
+from collm.training.setup import Parts, assemble
 from collm.training.state import Progress, gather, restore
 
 SHOWN = ("final", "iou", "score", "contribution")
@@ -49,7 +49,7 @@ def train(config: TrainConfig[Any], out: Path, display: Display | None = None) -
     """
     folder = RunFolder.create(out, config.task_name)
     with folder.lock():
-        threads = prepare_machine(config)
+        threads = machine.prepare(config.run.device, config.run.threads)
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, threads=threads))
         parts = assemble(config)
         folder.write_config(options.to_mapping(config))
@@ -64,7 +64,7 @@ def resume(out: Path, display: Display | None = None, name: str | None = None) -
     folder = RunFolder.open(out)
     with folder.lock():
         config = from_saved(folder.read_config())
-        prepare_machine(config)
+        machine.prepare(config.run.device, config.run.threads)
         run = _Run(config, assemble(config), folder, display or SilentDisplay())
         run.restore(name)
         return run.to_the_end()

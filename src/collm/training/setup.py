@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from collm.config import TrainConfig
-from collm.errors import ConfigError
 from collm.learning.critic import Critic
 from collm.learning.learner import Learner
 from collm.methods import Method, method
@@ -27,17 +26,6 @@ class Parts:
     learner: Learner
     gamma: float
     model_hash: str
-
-
-def prepare_machine(config: TrainConfig[Any]) -> int:
-    """Set the thread count and deterministic kernels; returns the number of threads. Raises ConfigError without CUDA."""
-    device = torch.device(config.run.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"run.device = {config.run.device}: this machine has no CUDA device. Allowed here: cpu.")
-    if config.run.threads is not None:
-        torch.set_num_threads(config.run.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    return torch.get_num_threads()
 
 
 def assemble(config: TrainConfig[Any]) -> Parts:

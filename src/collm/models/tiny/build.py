@@ -37,7 +37,7 @@ class TinyRecipe:
 
     seed: Annotated[int, Range(0)] = 0
     """Seed of the weights and of the demonstrations."""
-    steps: Annotated[int, Range(1)] = 900
+    steps: Annotated[int, Range(1)] = 1500
     """Optimiser steps."""
     batch_tokens: Annotated[int, Range(1024)] = 8192
     """Tokens per step, padding included."""
@@ -47,13 +47,13 @@ class TinyRecipe:
     """Greatest number of tokens."""
     corpus: Annotated[int, Range(1)] = 6000
     """Conversations the tokenizer is made from."""
-    hidden: Annotated[int, Range(32)] = 160
+    hidden: Annotated[int, Range(32)] = 128
     """Width of the model."""
     layers: Annotated[int, Range(1)] = 4
     """Depth of the model."""
-    heads: Annotated[int, Range(1)] = 5
+    heads: Annotated[int, Range(1)] = 4
     """Query heads; they share one key/value head, which keeps the cache small."""
-    feed_forward: Annotated[int, Range(32)] = 480
+    feed_forward: Annotated[int, Range(32)] = 512
     """Width of the gated feed-forward layers."""
 
 

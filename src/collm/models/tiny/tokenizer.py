@@ -1,7 +1,8 @@
 """The tokenizer of `tiny`: frequent phrases as single tokens, with bytes to fall back on for everything else.
 
 Instructions repeat word for word, so whole phrases become one token each and prompts stay short; numbers, block-grid
-rows and capital letters of words in capitals stay tokens of their own, because that is what actions are about.
+rows and capital letters of words in capitals stay tokens of their own, because that is what actions are about. A zero
+before a block name is one token with it: the third coordinate of flat builds.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ CHAT_TEMPLATE = (
 
 _CHUNKS = (
     r"\n?[#.]{7}|\n?[#.]{5}",
+    r" 0 [a-z_]+",
     r" ?\d{1,2}",
     r"#|[A-Z](?![a-z])",
     r"\n?/[a-z]+",

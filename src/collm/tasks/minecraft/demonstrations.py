@@ -16,15 +16,15 @@ from collm.tasks.minecraft import font
 from collm.tasks.minecraft.commands import Command, write
 from collm.tasks.minecraft.str_build import BuildState, StrBuild, StrBuildOptions, WordProblem
 from collm.tasks.minecraft.words import generated_words
-from collm.tasks.protocol import Conversation
+from collm.tasks.protocol import Conversation, Observation
 
-ORDERS: Mapping[str, float] = {"share": 0.25, "left": 0.25, "right": 0.25, "rows": 0.25}
+ORDERS: Mapping[str, float] = {"share": 0.35, "rows": 0.35, "left": 0.15, "right": 0.15}
 """Where a builder starts: its fair share by seat, the left letter, the right letter, the top row."""
-TEXTURES: Mapping[str, float] = {"plain": 0.45, "random": 0.3, "checker": 0.25}
+TEXTURES: Mapping[str, float] = {"plain": 0.45, "random": 0.25, "checker": 0.3}
 """How it chooses blocks: always the same, at random, or a checkerboard."""
-SLOPPY = 0.5
+SLOPPY = 0.35
 """Share of builders that aim badly."""
-MISS = 0.3
+MISS = 0.5
 """How often a bad aim misses its cell."""
 LAZY = 0.35
 """Share of builders that stop before their budget is used."""
@@ -115,7 +115,8 @@ def demonstrate(task: StrBuild, problem: WordProblem, random: np.random.Generato
     """One episode of the crowd: each agent's observations and responses, turn by turn."""
     builders = [Builder(task, problem, agent, random) for agent in range(task.agents)]
     start = task.reset(problem)
-    state, observations = start.state, start.observations
+    state = start.state
+    observations: tuple[Observation, ...] | None = start.observations
     conversations: list[Conversation] = [[] for _ in builders]
     while observations is not None:
         perfect = task.options.feedback == "perfect" and state.turn > 0

@@ -1,0 +1,63 @@
+# `make quickstart` and `make test` need nothing but Python 3.11 or newer: each sets up .venv first.
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-all check format clean
+
+VENV := .venv
+STAMP := $(VENV)/.installed
+SEED ?= 0
+PYTEST_ARGS ?=
+
+IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+
+# Run, not only looked up: version managers put commands on the path that exist and do not work.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	if $$python -c '$(IS_NEW_ENOUGH)' >/dev/null 2>&1; then echo $$python; exit; fi; done; echo python3)
+
+# A run never writes into a folder that exists, so a second quickstart gets a folder of its own.
+ifndef OUT
+OUT := $(shell out=runs/quickstart-seed$(SEED); free=$$out; n=2; \
+	while [ -e "$$free" ]; do free=$$out-$$n; n=$$((n + 1)); done; echo "$$free")
+endif
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  SEED=0  OUT=runs/NAME  PYTHON=python3.11  PYTEST_ARGS='-k word'"
+
+quickstart: $(STAMP) ## train two tiny models to build words together; pictures at the end
+	$(VENV)/bin/collm train str-build --preset quick --seed $(SEED) --out $(OUT)
+
+test: check ## lint, format check, type check and the tests that take seconds
+	$(VENV)/bin/pytest -m "not slow" $(PYTEST_ARGS)
+
+test-all: check ## the same with all tests, those of minutes included
+	$(VENV)/bin/pytest $(PYTEST_ARGS)
+
+check: $(STAMP) ## lint, format check and type check
+	$(VENV)/bin/ruff check src tests
+	$(VENV)/bin/ruff format --check src tests
+	$(VENV)/bin/mypy
+
+format: $(STAMP) ## format the code and mend what the linter can mend
+	$(VENV)/bin/ruff format src tests
+	$(VENV)/bin/ruff check --fix src tests
+
+clean: ## remove .venv, caches and build folders; runs stay
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@python="$(PYTHON)"; \
+	if ! "$$python" -c '$(IS_NEW_ENOUGH)' >/dev/null 2>&1; then \
+		found=$$("$$python" --version 2>&1) || found="not a command that works"; \
+		echo "CoLLM needs Python 3.11 or newer; $$python is $$found." >&2; \
+		echo "Install it, or say where it is: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; \
+		exit 1; \
+	fi; \
+	if ! [ -x $(VENV)/bin/pip ]; then \
+		echo "setting up $(VENV) with $$("$$python" --version), once; this downloads PyTorch and takes some minutes"; \
+		"$$python" -m venv $(VENV); \
+	fi
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,66 @@
+"""``collm eval RUN``: measure the team of a run on held-out problems."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from collm.commands.common import parse, print_json
+from collm.errors import ConfigError
+from collm.evaluation.evaluate import Evaluation, evaluate
+from collm.options import Range, check
+from collm.training.load import load_team
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalCommand:
+    """Measure the team of a run on held-out problems: sampled at the training temperature, and greedy."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run's folder."""
+    split: Literal["test", "validation", "train"] = "test"
+    """Which problems."""
+    problems: Annotated[int, Range(1)] = 128
+    """At most this many of them."""
+    seed: Annotated[int, Range(0)] = 0
+    """Seed of the sampled decoding."""
+    checkpoint: str | None = None
+    """Which checkpoint, e.g. update-00000010. Default: the newest."""
+    json: bool = False
+    """Print exactly one JSON object on standard output."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    command = parse(EvalCommand, "eval", arguments)
+    check(command)
+    config, task, policies = load_team(command.run, command.checkpoint)
+    problems = list(task.problems(command.split))[: command.problems]
+    if not problems:
+        raise ConfigError(f"the task has no problems in the split '{command.split}'.")
+    key = ("eval", command.seed)
+    found = [
+        evaluate(task, policies, problems, sampling, key) for sampling in (config.sampling, config.sampling.greedy())
+    ]
+    if command.json:
+        print_json({"run": str(command.run), "split": command.split, **{e.decoding: e.summary() for e in found}})
+    else:
+        Console(highlight=False).print(_table(found, f"{len(problems)} {command.split} problems"))
+    return 0
+
+
+def _table(found: Sequence[Evaluation], title: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for evaluation in found:
+        table.add_column(evaluation.decoding, justify="right")
+    for measure in found[0].rows:
+        table.add_row(measure, *(f"{evaluation.mean(measure):.3f}" for evaluation in found))
+    for agent in range(len(found[0].contribution)):
+        table.add_row(f"contribution of agent {agent}", *(f"{e.contribution[agent]:.3f}" for e in found))
+    return table

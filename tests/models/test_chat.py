@@ -1,0 +1,73 @@
+"""Histories only grow, whatever the template does to earlier turns."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from collm.errors import ModelError
+from collm.models.chat import ChatFormat
+from collm.tasks.protocol import Message
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+# Drops the thoughts of earlier answers, as reasoning models' templates do: a whole-conversation render would rewrite.
+FORGETFUL = CHATML.replace("{{ m.content }}", "{{ m.content.split('</think>')[-1] }}")
+LLAMA = (
+    "{% for m in messages %}[{{ m.role }}]\n{{ m.content }}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]\n{% endif %}"
+)
+NO_MARK = (
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+)
+OPENING = (Message("system", "Be brief."), Message("user", "Build the string AB."))
+LATER = (Message("user", "Turn 2 of 4."),)
+
+
+def with_template(chat: ChatFormat, template: str | None) -> ChatFormat:
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    tokenizer.chat_template = template
+    return ChatFormat(tokenizer)
+
+
+@pytest.mark.parametrize("template", [CHATML, FORGETFUL, LLAMA, NO_MARK], ids=["chatml", "forgetful", "llama", "plain"])
+@pytest.mark.parametrize("ended", [True, False])
+def test_the_prefix_property(chat: ChatFormat, template: str, ended: bool) -> None:
+    """What follows an answer is rendered without touching what came before, and reads as the template would have it."""
+    form = with_template(chat, template)
+    said = "<think>hm</think>/setblock 1 2 0 stone"
+    answer = [*form.tokenizer.encode(said, add_special_tokens=False), *([form.end_of_turn] if ended else [])]
+    history = [*form.opening(OPENING), *answer]
+    grown = [*history, *form.following(LATER, answer[-1])]
+    assert grown[: len(history)] == history
+    decoded = form.tokenizer.decode(grown)
+    messages = [{"role": m.role, "content": m.content} for m in OPENING]
+    conversation = [*messages, {"role": "assistant", "content": said}, {"role": "user", "content": LATER[0].content}]
+    form.tokenizer.chat_template = template.replace(".split('</think>')[-1]", "")
+    expected = form.tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+    if template == NO_MARK and ended:
+        expected = expected.replace("stone\n", "stone<|im_end|>\n")
+    assert decoded == expected
+
+
+def test_a_mark_that_was_not_sampled_is_an_observation_token(chat: ChatFormat) -> None:
+    assert chat.following(LATER, 7)[0] == chat.end_of_turn
+    assert chat.following(LATER, chat.end_of_turn) == chat.following(LATER, 7)[1:]
+
+
+def test_text_is_without_the_mark(chat: ChatFormat) -> None:
+    tokens = chat.tokenizer.encode("/setblock 0 0 0 stone", add_special_tokens=False)
+    assert chat.text([*tokens, chat.end_of_turn]) == chat.text(tokens) == "/setblock 0 0 0 stone"
+
+
+def test_bytes_carry_what_the_vocabulary_lacks(chat: ChatFormat) -> None:
+    text = "Grüße 你好\t\x00 🧱 ABC 1234 #.#"
+    assert chat.text(chat.tokenizer.encode(text, add_special_tokens=False)) == text
+
+
+def test_a_tokenizer_without_a_template_is_refused(chat: ChatFormat) -> None:
+    with pytest.raises(ModelError, match="no chat template"):
+        with_template(chat, None)
