@@ -10,7 +10,7 @@ from collm.models.policy import Policy
 from collm.models.tiny.build import TinyRecipe, make_model, make_tokenizer
 from collm.tasks import Task, make_task
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -24,9 +24,7 @@ def game_chat() -> ChatFormat:
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<pad>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.add_special_tokens([AddedToken("<pad>"), AddedToken("<end>")])
-    template = (
-        "{% for m in messages %}{{ m.content }} {% if m.role == 'assistant' %}<end> {% endif %}{% endfor %}"
-    )
+    template = "{% for m in messages %}{{ m.content }} {% if m.role == 'assistant' %}<end> {% endif %}{% endfor %}"
     return ChatFormat(
         PreTrainedTokenizerFast(
             tokenizer_object=tokenizer, eos_token="<end>", pad_token="<pad>", chat_template=template
@@ -130,4 +128,4 @@ class Memory(Game):
         if len(history) == 1:
             return 1.0 * history[0][0] - 0.5 * history[0][1]
         (one, other), (then, beside) = history
-        return 3.0 * (one != other) + 1.0 * (then & beside) - 1.0 * one
+        return 3.0 * (one & other) + 1.0 * (then & beside) - 1.0 * one

@@ -19,9 +19,7 @@ BUILDS = [
 
 
 @pytest.mark.parametrize(("world", "reward", "profile", "agents", "feedback"), BUILDS)
-def test_str_build_keeps_the_contract(
-    world: str, reward: str, profile: str, agents: int, feedback: str
-) -> None:
+def test_str_build_keeps_the_contract(world: str, reward: str, profile: str, agents: int, feedback: str) -> None:
     # The cycle would tie each feedback to one number of agents; the target modes follow the profile.
     shown = {"paper": "string+grid", "hardened": "string"}[profile]
     sizes = {"train_size": 1, "validation_size": 1, "test_size": 1}
@@ -253,9 +251,7 @@ BROKEN: list[tuple[Callable[[], Task], str]] = [
 
 
 @pytest.mark.parametrize(("broken", "message"), BROKEN, ids=[broken.__name__ for broken, _ in BROKEN])
-def test_a_broken_task_fails_with_the_place_of_its_violation(
-    broken: Callable[[], Task], message: str
-) -> None:
+def test_a_broken_task_fails_with_the_place_of_its_violation(broken: Callable[[], Task], message: str) -> None:
     with pytest.raises(AssertionError) as caught:
         check_task(broken())
     assert message in str(caught.value)

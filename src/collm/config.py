@@ -120,7 +120,9 @@ def validated(config: TrainConfig[Any]) -> TrainConfig[Any]:
             "Use policy.loss = clip-token or clip-sequence for more."
         )
     if config.sampling.temperature == 0:
-        raise ConfigError("sampling.temperature = 0: training needs a temperature above 0; evaluation adds greedy decoding.")
+        raise ConfigError(
+            "sampling.temperature = 0: training needs a temperature above 0; evaluation adds greedy decoding."
+        )
     return config
 
 

@@ -140,11 +140,7 @@ def _checked_splits(place: _Place, problems_per_split: int) -> list[Problem]:
         place.require(bool(problems), f"the split '{split}' is empty")
         place.require(_same(problems, again), f"problems('{split}') differs when asked again")
         ids[split] = [problem.id for problem in problems]
-        twice = (
-            sorted({name for name in ids[split] if ids[split].count(name) > 1})
-            if _repeats(ids[split])
-            else []
-        )
+        twice = sorted({name for name in ids[split] if ids[split].count(name) > 1}) if _repeats(ids[split]) else []
         place.require(not twice, f"the split '{split}' has problems twice: {twice[:5]}")
         chosen.update({problem.id: problem for problem in problems[:problems_per_split]})
     for one, other in itertools.combinations(SPLITS, 2):
@@ -163,9 +159,7 @@ def _check_problem(place: _Place, problem: Problem) -> list[_Taken]:
     task = place.task
     with place.calling("floor or ceiling"):
         floor, ceiling = task.floor(problem), task.ceiling(problem)
-    place.require(
-        _is_finite(floor) and _is_finite(ceiling), f"floor {floor} or ceiling {ceiling} is not finite"
-    )
+    place.require(_is_finite(floor) and _is_finite(ceiling), f"floor {floor} or ceiling {ceiling} is not finite")
     place.require(ceiling > floor, f"the ceiling {ceiling} is not above the floor {floor}")
     start = _checked_start(place, problem)
     with place.calling("best_plan"):
@@ -190,9 +184,7 @@ def _checked_start(place: _Place, problem: Problem) -> Start:
 
 def _check_observations(place: _Place, observations: object, first: bool) -> None:
     agents = place.task.agents
-    place.require(
-        isinstance(observations, tuple), f"observations are {type(observations).__name__}, not a tuple"
-    )
+    place.require(isinstance(observations, tuple), f"observations are {type(observations).__name__}, not a tuple")
     assert isinstance(observations, tuple)
     place.require(len(observations) == agents, f"{len(observations)} observations for {agents} agents")
     for agent, observation in enumerate(observations):
@@ -203,9 +195,7 @@ def _check_observations(place: _Place, observations: object, first: bool) -> Non
             place.require(isinstance(message, Message), f"{who} holds {type(message).__name__}, not Message")
             place.require(isinstance(message.content, str), f"{who} has a message whose content is not text")
             roles = ("system", "user") if first else ("user",)
-            place.require(
-                message.role in roles, f"{who} has role '{message.role}'; allowed: {', '.join(roles)}"
-            )
+            place.require(message.role in roles, f"{who} has role '{message.role}'; allowed: {', '.join(roles)}")
 
 
 def _play(place: _Place, problem: Problem, start: Start, plan: Sequence[JointAction]) -> list[_Taken]:
@@ -265,9 +255,7 @@ def _check_components(place: _Place, components: object) -> None:
     place.require(isinstance(components, Mapping), "components are not a mapping")
     assert isinstance(components, Mapping)
     for name, value in components.items():
-        place.require(
-            isinstance(name, str) and _is_finite(value), f"component {name!r} = {value!r} is not finite"
-        )
+        place.require(isinstance(name, str) and _is_finite(value), f"component {name!r} = {value!r} is not finite")
 
 
 def _is_finite(value: object) -> bool:
@@ -305,9 +293,7 @@ def _check_plan(place: _Place, problem: Problem, start: Start, plan: Sequence[Jo
     return taken
 
 
-def _check_malformed(
-    place: _Place, problem: Problem, start: Start, plan: Sequence[JointAction] | None
-) -> list[_Taken]:
+def _check_malformed(place: _Place, problem: Problem, start: Start, plan: Sequence[JointAction] | None) -> list[_Taken]:
     """Each malformed text from all agents at once, and an episode in which everybody writes another one."""
     task = place.task
     prompt = "\n".join(message.content for message in start.observations[0])

@@ -64,9 +64,7 @@ def test_smoothing_averages_the_neighbours() -> None:
     ],
     ids=["none", "only raw", "one", "nulls", "all", "changing agents"],
 )
-def test_any_records_give_a_whole_picture_and_nothing_else(
-    tmp_path: Path, records: list[dict[str, Any]]
-) -> None:
+def test_any_records_give_a_whole_picture_and_nothing_else(tmp_path: Path, records: list[dict[str, Any]]) -> None:
     path = tmp_path / "curves.png"
     draw_curves(records, path, "title")
     with Image.open(path) as image:

@@ -96,14 +96,17 @@ def exact_values(game: Memory, team: list[Policy]) -> dict[tuple[tuple[int, int]
 
 
 def critic_errors() -> np.ndarray:
-    """Root-mean-square error of the critic at each turn after training on play of a fixed team, in reward units."""
+    """Root-mean-square error of the critic at each turn after training on play of a fixed team.
+
+    In reward units; the exact values of the second turn spread by 0.92.
+    """
     chat = game_chat()
     team = [game_policy(chat, 0), game_policy(chat, 1)]
     game = Memory()
     exact = exact_values(game, team)
-    learner = make_learner(team, PolicySettings(), CriticSettings(lr=3e-3, epochs=4))
-    for update in range(60):
-        forest = play(game, team, update)
+    learner = make_learner(team, PolicySettings(), CriticSettings(lr=2e-3, epochs=8))
+    for update in range(80):
+        forest = play(game, team, update, 128)
         credit = actor_critic(forest, *learner.values(forest), gamma=1.0, lam=0.0, normalise=True)
         learner.update(forest, credit, 1.0, ("learn", update), move=False)
     forest = play(game, team, 10_000, 256)
@@ -118,7 +121,7 @@ def critic_errors() -> np.ndarray:
 
 
 def test_the_critic_finds_the_exact_values_turn_by_turn() -> None:
-    assert (critic_errors() < 0.2).all()
+    assert (critic_errors() < 0.3).all()
 
 
 def test_a_critic_fed_the_wrong_turn_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,4 +135,4 @@ def test_a_critic_fed_the_wrong_turn_does_not(monkeypatch: pytest.MonkeyPatch) -
         ]
 
     monkeypatch.setattr(critic_module, "readings", too_early)
-    assert critic_errors().max() > 0.5
+    assert critic_errors().max() > 0.6

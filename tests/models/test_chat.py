@@ -21,7 +21,8 @@ LLAMA = (
     "{% if add_generation_prompt %}[assistant]\n{% endif %}"
 )
 NO_MARK = (
-    "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
 )
 OPENING = (Message("system", "Be brief."), Message("user", "Build the string AB."))
 LATER = (Message("user", "Turn 2 of 4."),)

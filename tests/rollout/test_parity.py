@@ -41,9 +41,7 @@ def teacher_forced(team: list[Policy], forest: Forest, budget: int, temperature:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_sampler_logprobs_are_the_teacher_forced_ones(
-    four_turns: Task, team: list[Policy], temperature: float
-) -> None:
+def test_sampler_logprobs_are_the_teacher_forced_ones(four_turns: Task, team: list[Policy], temperature: float) -> None:
     forest = play(four_turns, team, slice(0, 4), Sampling(temperature=temperature, max_new_tokens=48)).forest
     scored = teacher_forced(team, forest, 8192, temperature)
     assert sorted(scored) == list(range(len(forest.decisions)))

@@ -53,9 +53,7 @@ def test_a_tensor_comes_back_bit_for_bit(tmp_path: Path, tensor: torch.Tensor) -
 
 def test_tensors_that_share_storage_come_back_apart(tmp_path: Path) -> None:
     base = torch.arange(6.0)
-    path = checkpoint.save(
-        tmp_path, 1, {"a": base, "tied": base, "view": base[2:4], "t": base.view(2, 3).T}, {}
-    )
+    path = checkpoint.save(tmp_path, 1, {"a": base, "tied": base, "view": base[2:4], "t": base.view(2, 3).T}, {})
     back = checkpoint.load(path)[0]
     assert torch.equal(back["a"], base)
     assert torch.equal(back["tied"], base)
@@ -93,27 +91,19 @@ def test_nan_numpy_scalars_and_tuples_in_the_state(tmp_path: Path) -> None:
     back = checkpoint.load(path)[1]
     assert math.isnan(back.pop("nan"))
     assert back == {"f": float(np.float32(0.1)), "i": 3, "b": True, "t": [1, 2]}
-    json.loads(
-        (path / "state.json").read_text(), parse_constant=lambda word: pytest.fail(f"not JSON: {word}")
-    )
+    json.loads((path / "state.json").read_text(), parse_constant=lambda word: pytest.fail(f"not JSON: {word}"))
 
 
 @pytest.mark.parametrize("state", [{"a": {"b": [torch.zeros(1)]}}, {"a": {1: "x"}}])
-def test_a_state_that_json_cannot_hold_is_refused_before_anything_is_written(
-    tmp_path: Path, state: dict
-) -> None:
+def test_a_state_that_json_cannot_hold_is_refused_before_anything_is_written(tmp_path: Path, state: dict) -> None:
     with pytest.raises(TypeError, match=r"^a"):
         checkpoint.save(tmp_path, 1, {}, state)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize(
-    ("damage", "words"), [("missing", "is missing"), ("cut", "cut short"), ("altered", "altered")]
-)
-def test_a_damaged_file_is_named_with_what_is_wrong(
-    tmp_path: Path, name: str, damage: str, words: str
-) -> None:
+@pytest.mark.parametrize(("damage", "words"), [("missing", "is missing"), ("cut", "cut short"), ("altered", "altered")])
+def test_a_damaged_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, damage: str, words: str) -> None:
     file = save(tmp_path, 20) / name
     content = file.read_bytes()
     if damage == "missing":
@@ -161,9 +151,7 @@ def test_the_newest_are_kept_in_order_of_their_number(tmp_path: Path) -> None:
     for update in (8, 9, 10, 11):
         save(tmp_path, update, keep=3)
     assert [path.name for path in checkpoint.available(tmp_path)] == [f"update-{n:08d}" for n in (11, 10, 9)]
-    assert {path.name for path in tmp_path.iterdir()} == {
-        path.name for path in checkpoint.available(tmp_path)
-    }
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in checkpoint.available(tmp_path)}
 
 
 def test_saving_an_update_again_replaces_it(tmp_path: Path) -> None:

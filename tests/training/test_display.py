@@ -33,7 +33,7 @@ RECORD: dict[str, Any] = {
     "policy": {"kl": 0.0123, "clip_fraction": 0.1, "entropy": 0.5, "grad_norm": 1.2},
     "validation": {"score": 41.5},
     "raw": {"score": 21.7, "return": 0.2},
-    "skipped_updates": 0,
+    "skipped_steps": 0,
     "time": {"seconds": 33.1, "tokens_per_second": 15000.0, "env_steps_per_second": 80.0},
 }
 
@@ -79,7 +79,7 @@ def test_the_panel_shows_every_value() -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_panel_fits_a_terminal_even_with_large_numbers(width: int) -> None:
-    large = RECORD | {"env_steps": 9_999_999, "contribution": [0.25] * 4, "skipped_updates": 3}
+    large = RECORD | {"env_steps": 9_999_999, "contribution": [0.25] * 4, "skipped_steps": 3}
     large |= {"time": {"tokens_per_second": 1_234_567.0, "env_steps_per_second": 12_345.0}}
     lines = shown(progress_of(*[large] * 500, total=99_999_999), width).splitlines()
     assert len(lines) == 11
@@ -179,7 +179,7 @@ def test_plain_lines_carry_the_values_without_escape_codes() -> None:
     stream = io.StringIO()
     display = PlainDisplay(stream)
     display.start("title", 20_000, 0)
-    display.update(RECORD | {"skipped_updates": 2})
+    display.update(RECORD | {"skipped_steps": 2})
     display.note("saved [update-00000012]")
     text = stream.getvalue()
     assert "score 38.2  held-out 41.5  return 0.41  15,000 tokens/s" in text

@@ -26,9 +26,7 @@ def test_records_come_back_in_order(log: MetricsLog) -> None:
 
 
 def test_what_is_not_finite_becomes_null_and_every_line_is_valid_json(log: MetricsLog) -> None:
-    log.append(
-        {"loss": math.nan, "kl": [math.inf, np.float32("-inf")], "n": np.int64(3), "x": np.float32(0.5)}
-    )
+    log.append({"loss": math.nan, "kl": [math.inf, np.float32("-inf")], "n": np.int64(3), "x": np.float32(0.5)})
     [line] = log.path.read_text().splitlines()
     record = json.loads(line, parse_constant=lambda word: pytest.fail(f"not JSON: {word}"))
     assert record == {"loss": None, "kl": [None, None], "n": 3, "x": 0.5}
@@ -55,9 +53,7 @@ def test_appending_after_a_torn_line_does_not_glue_two_lines_together(log: Metri
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(total=st.integers(0, 6), kept=st.integers(0, 6), torn=st.binary(max_size=20))
-def test_cut_back_and_continued_equals_never_interrupted(
-    tmp_path: Path, total: int, kept: int, torn: bytes
-) -> None:
+def test_cut_back_and_continued_equals_never_interrupted(tmp_path: Path, total: int, kept: int, torn: bytes) -> None:
     kept = min(kept, total)
     path = tmp_path / "metrics.jsonl"
     path.unlink(missing_ok=True)

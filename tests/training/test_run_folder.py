@@ -116,9 +116,7 @@ def test_a_second_holder_in_one_process_is_refused_and_release_frees_it(tmp_path
 
 
 def test_another_process_is_named_and_its_death_frees_the_run(tmp_path: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", _HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
+    holder = subprocess.Popen([sys.executable, "-c", _HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"

@@ -63,7 +63,9 @@ def _machine() -> dict[str, Any]:
 def _speed() -> dict[str, Any]:
     """One real update of the quick preset on a quarter of its batch, after one to warm up."""
     machine.prepare()
-    config = resolve("str-build", preset="quick", values={"rollout": {"problems": _EPISODES}, "evaluation": {"every": 0}})
+    config = resolve(
+        "str-build", preset="quick", values={"rollout": {"problems": _EPISODES}, "evaluation": {"every": 0}}
+    )
     parts = assemble(config)
     trainer = Trainer(config, parts, Progress())
     trainer.step()
@@ -76,7 +78,5 @@ def _speed() -> dict[str, Any]:
         "tiny": f"{size / 1e6:.2f} M parameters, {weights_hash(parts.policies[0].model)}",
         "sampled_tokens_per_s": round(record["time"]["tokens_per_second"]),
         "env_steps_per_s": round(record["time"]["env_steps_per_second"], 1),
-        "quick_preset_minutes": round(
-            config.env_steps / record["env_steps"] * 2 * seconds / 60, 1
-        ),
+        "quick_preset_minutes": round(config.env_steps / record["env_steps"] * 2 * seconds / 60, 1),
     }

@@ -75,16 +75,20 @@ def _parsed(arguments: Sequence[str]) -> tuple[PlayCommand[Any], Task, list[Poli
         if names and names[0] != config.task_name:
             raise ConfigError(f"the run {run} plays '{config.task_name}', not '{names[0]}'.")
         default = PlayCommand(task=config.task, task_name=config.task_name)
-        command = parse(PlayCommand[type(config.task)], "play", arguments, default)  # type: ignore[misc]
+        command = parse(_form(type(config.task)), "play", arguments, default)
         if command.task != config.task:
             raise ConfigError("--task.* cannot be used with --run: a team plays the task it was trained on.")
         return command, task, policies, config.sampling
     kind = task_class(names[0] if names else "str-build")
-    command = parse(PlayCommand[kind.Options], "play", arguments, PlayCommand(kind.Options(), kind.name))  # type: ignore[name-defined]
+    command = parse(_form(kind.Options), "play", arguments, PlayCommand(kind.Options(), kind.name))
     machine.prepare()
     task = make_task(command.task_name, command.task)
     policies = load_policies(command.model, task.agents) if command.team == "model" else []
     return command, task, policies, Sampling()
+
+
+def _form(task_options: type) -> type[PlayCommand[Any]]:
+    return PlayCommand[task_options]  # type: ignore[valid-type]
 
 
 def _play(

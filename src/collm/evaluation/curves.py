@@ -46,9 +46,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path, title: str) ->
     )
     _draw_contribution(figure.add_subplot(grid[0, 3]), records)
     _draw_small(figure.add_subplot(grid[1, 2]), records, "policy: KL per update", _BLUE, "policy", "kl")
-    _draw_small(
-        figure.add_subplot(grid[1, 3]), records, "policy: clip fraction", _ORANGE, "policy", "clip_fraction"
-    )
+    _draw_small(figure.add_subplot(grid[1, 3]), records, "policy: clip fraction", _ORANGE, "policy", "clip_fraction")
     for axes in figure.axes:
         _dress(axes)
     partial = path.with_name(f".{path.name}.partial")
@@ -93,9 +91,7 @@ def _number(record: Mapping[str, Any], keys: Sequence[str | int]) -> float | Non
 def _draw_score(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
     raw = points([{"env_steps": 0, **record} for record in records], "raw", "score")[1]
     if len(raw):
-        axes.axhline(
-            raw[-1], color=_GREY, linestyle=(0, (5, 3)), linewidth=1.4, label=f"held-out, raw ({raw[-1]:.1f})"
-        )
+        axes.axhline(raw[-1], color=_GREY, linestyle=(0, (5, 3)), linewidth=1.4, label=f"held-out, raw ({raw[-1]:.1f})")
     _draw_line(axes, points(records, "score"), _BLUE, "train")
     steps, values = points(records, "validation", "score")
     if len(values):
@@ -107,9 +103,7 @@ def _draw_score(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _draw_contribution(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
-    agents = max(
-        (len(value) for record in records if isinstance(value := record.get("contribution"), list)), default=0
-    )
+    agents = max((len(value) for record in records if isinstance(value := record.get("contribution"), list)), default=0)
     for agent in range(agents):
         colour = _AGENTS[agent % len(_AGENTS)]
         _draw_line(axes, points(records, "contribution", agent), colour, f"agent {agent}")
@@ -119,9 +113,7 @@ def _draw_contribution(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None
         axes.legend(frameon=False, loc="best", fontsize=8)
 
 
-def _draw_small(
-    axes: Axes, records: Sequence[Mapping[str, Any]], title: str, colour: str, *keys: str
-) -> None:
+def _draw_small(axes: Axes, records: Sequence[Mapping[str, Any]], title: str, colour: str, *keys: str) -> None:
     _draw_line(axes, points(records, *keys), colour, title)
     axes.set_title(title)
 
@@ -138,15 +130,11 @@ def _dress(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     if not axes.has_data():
-        axes.text(
-            0.5, 0.5, "nothing recorded", transform=axes.transAxes, ha="center", va="center", color=_GREY
-        )
+        axes.text(0.5, 0.5, "nothing recorded", transform=axes.transAxes, ha="center", va="center", color=_GREY)
         axes.set_xticks([])
         axes.set_yticks([])
         return
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda step, _: f"{step / 1000:g}k" if step >= 1000 else f"{step:g}")
-    )
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step / 1000:g}k" if step >= 1000 else f"{step:g}"))
     axes.set_xlabel("env steps", fontsize=8)

@@ -10,7 +10,7 @@ import numpy as np
 
 from collm.models.policy import Policy
 from collm.randomness import Key
-from collm.rollout.collector import Episode, Job, collect
+from collm.rollout.collector import Episode, Job, collect, inside_task
 from collm.rollout.sampling import Sampling
 from collm.tasks.protocol import Problem, Task, without_agent
 
@@ -77,21 +77,28 @@ def evaluate(
 
 def measures(task: Task, episode: Episode) -> dict[str, float]:
     """All numbers of one finished episode."""
-    problem, state = episode.job.problem, episode.state
+    problem = episode.job.problem
+    with inside_task(task, problem, len(episode.actions)):
+        return _measured(task, problem, episode)
+
+
+def _measured(task: Task, problem: Problem, episode: Episode) -> dict[str, float]:
+    state = episode.state
     return {
+        **task.components(problem, state),
         "return": float(np.sum([np.mean(rewards) for rewards in episode.rewards])),
         "final": task.final(problem, state),
         "score": task.score(problem, state),
         "paper_score": task.paper_score(problem, state),
         "turns": float(len(episode.actions)),
-        **task.components(problem, state),
     }
 
 
 def counterfactual_losses(task: Task, episode: Episode) -> list[float]:
     """(agents,): what the final loses when each agent in turn had done nothing."""
     problem = episode.job.problem
-    final = task.final(problem, episode.state)
-    return [
-        final - without_agent(task, problem, episode.actions, agent, episode.seed) for agent in range(task.agents)
-    ]
+    with inside_task(task, problem, len(episode.actions)):
+        final = task.final(problem, episode.state)
+        return [
+            final - without_agent(task, problem, episode.actions, agent, episode.seed) for agent in range(task.agents)
+        ]

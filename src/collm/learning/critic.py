@@ -116,7 +116,7 @@ class Critic:
     def _at(self, batch: Sequence[Reading], places: Sequence[tuple[int, int]]) -> torch.Tensor:
         tokens = padded([reading.tokens for reading in batch], self.pad_id, self.device)
         index = torch.tensor(places, device=self.device)
-        return self.model(tokens, index[:, 0], index[:, 1])  # type: ignore[no-any-return]
+        return self.model(tokens, index[:, 0], index[:, 1])
 
 
 def _all_places(reading: Reading) -> list[int]:

@@ -49,7 +49,9 @@ class Learner:
             return np.zeros((len(forest), 0)), np.zeros((len(forest), 0))
         return np.concatenate([v for v, _ in found], 1), np.concatenate([b for _, b in found], 1)
 
-    def update(self, forest: Forest, credit: Credit, lr_scale: float, key: tuple[Key, ...], move: bool) -> dict[str, Any]:
+    def update(
+        self, forest: Forest, credit: Credit, lr_scale: float, key: tuple[Key, ...], move: bool
+    ) -> dict[str, Any]:
         """One update from one forest. With ``move`` false only the critics learn. Returns metrics."""
         metrics: dict[str, Any] = {}
         if credit.targets is not None:
@@ -89,7 +91,7 @@ class Learner:
             sampled = torch.from_numpy(np.concatenate([forest.decisions[d].logprobs for d in chosen])).to(device)
             surrogate = self._surrogate(scored.logprobs, sampled, scored.owner, gain)
             loss = surrogate.loss / total
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             moved = (sampled - scored.logprobs.detach()).double()
             drift = (torch.expm1(-moved) + moved).sum().item()
             sums += [loss.item(), surrogate.clipped.item(), surrogate.ratios.item(), drift, len(sampled)]
@@ -101,9 +103,7 @@ class Learner:
             "clip_fraction": sums[1] / sums[2] if sums[2] else 0.0,
         }
 
-    def _surrogate(
-        self, logprobs: torch.Tensor, sampled: torch.Tensor, owner: torch.Tensor, gain: torch.Tensor
-    ) -> Any:
+    def _surrogate(self, logprobs: torch.Tensor, sampled: torch.Tensor, owner: torch.Tensor, gain: torch.Tensor) -> Any:
         settings = self.policy_settings
         if settings.loss == "policy-gradient":
             return policy_gradient(logprobs, owner, gain)
@@ -127,7 +127,7 @@ class Learner:
                 count = sum(len(todo[i].nodes) for i in batch) * outputs
                 total = 0.0
                 for loss, _ in critic.losses([todo[i] for i in batch], own, self.token_budget):
-                    (loss / count).backward()  # type: ignore[no-untyped-call]
+                    (loss / count).backward()
                     total += loss.item() / count
                 norm = self._step(critic.model, optimiser, total, settings.max_grad_norm)
                 records.append({"loss": total, "grad_norm": norm})

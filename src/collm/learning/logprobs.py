@@ -51,7 +51,8 @@ def _score_batch(
     temperature: float,
 ) -> Scored:
     tokens = padded(sequences, policy.pad_id, policy.device)
-    row_of, position_of, owner, order = [], [], [], []
+    row_of, position_of, owner = [], [], []
+    order: list[int] = []
     for row, decisions in enumerate(chosen):
         for index, decision in decisions:
             size = decision.span.stop - decision.span.said

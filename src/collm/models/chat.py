@@ -64,7 +64,9 @@ class ChatFormat:
             text = self._render([*_BEFORE, *_plain(observation)])
             _, found, rest = text.partition(_ANSWER)
             if not found:
-                raise ModelError("the chat template drops or changes assistant messages; give the tokenizer another one.")
+                raise ModelError(
+                    "the chat template drops or changes assistant messages; give the tokenizer another one."
+                )
             self._followings[observation] = tuple(self.tokenizer.encode(rest, add_special_tokens=False))
         return self._followings[observation]
 

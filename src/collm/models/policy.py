@@ -54,11 +54,11 @@ class Policy:
             past_key_values=cache,
             use_cache=cache is not None,
         )
-        return output.last_hidden_state  # type: ignore[no-any-return]
+        return output.last_hidden_state
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits (…, vocabulary) at chosen states."""
-        return self.model.get_output_embeddings()(hidden)  # type: ignore[no-any-return]
+        return self.model.get_output_embeddings()(hidden)
 
 
 def model_path(name: str) -> str:

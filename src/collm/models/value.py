@@ -29,7 +29,7 @@ class ValueModel(nn.Module):
         self.backbone: Any = policy.model.base_model
         self.normalise = normalise
         width = policy.model.config.get_text_config().hidden_size
-        self.head = nn.Linear(width, outputs, dtype=torch.float32)
+        self.head = nn.utils.skip_init(nn.Linear, width, outputs, dtype=torch.float32)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         for name in ("mean", "second_moment", "weight"):
@@ -45,7 +45,7 @@ class ValueModel(nn.Module):
     def forward(self, tokens: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """(places, outputs): normalised values at (row, position) places of a padded batch of token ids."""
         states = self.backbone(input_ids=tokens, use_cache=False).last_hidden_state
-        return self.head(states[rows, positions].float())  # type: ignore[no-any-return]
+        return self.head(states[rows, positions].float())
 
     def in_units(self, normalised: torch.Tensor) -> torch.Tensor:
         """Values in the task's units."""

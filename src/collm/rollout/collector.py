@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from collm.errors import CollmError, TaskError
+from collm.errors import CollmError, ConfigError, TaskError
 from collm.models.policy import Policy
 from collm.randomness import Key, integer, uniforms
 from collm.rollout.engine import Response, Session
@@ -82,7 +83,7 @@ class _Collection:
         max_history: int | None,
     ) -> None:
         self.task, self.policies, self.jobs, self.sampling, self.key = task, policies, jobs, sampling, key
-        self.limit = min([max_history or policy.context for policy in policies])
+        self.limit = min([policy.context for policy in policies] + ([max_history] if max_history else []))
         self.transcripts = [Transcript(agent) for _ in jobs for agent in range(task.agents)]
         self.decisions: list[Decision] = []
         self.nodes: list[dict[str, Any]] = []
@@ -95,7 +96,10 @@ class _Collection:
         for agent, policy in enumerate(self.policies):
             seats.setdefault(id(policy), []).append(agent)
         return [
-            (Session(self.policies[agents[0]], len(self.jobs) * len(agents), self.sampling, self._draws(agents)), agents)
+            (
+                Session(self.policies[agents[0]], len(self.jobs) * len(agents), self.sampling, self._draws(agents)),
+                agents,
+            )
             for agents in seats.values()
         ]
 
@@ -120,15 +124,17 @@ class _Collection:
 
     def _begin(self, index: int, job: Job) -> Episode:
         seed = integer(*self.key, "task", job.problem.id, job.sample)
-        try:
+        with inside_task(self.task, job.problem, 0):
             start = self.task.reset(job.problem, seed)
-        except CollmError:
-            raise
-        except Exception as error:
-            raise task_error(self.task, job.problem, 0, error) from error
         for agent, observation in enumerate(start.observations):
             tokens = self.policies[agent].chat.opening(observation)
             self.transcripts[index * self.task.agents + agent].observe(tokens)
+            if len(tokens) + self.sampling.max_new_tokens > self.limit:
+                raise ConfigError(
+                    f"problem {job.problem.id!r}: agent {agent}'s first observation has {len(tokens)} tokens, and with "
+                    f"sampling.max_new_tokens = {self.sampling.max_new_tokens} that does not fit into {self.limit}. "
+                    "Set a smaller sampling.max_new_tokens, a larger rollout.max_history, or take a model with more context."
+                )
         return Episode(job, seed, start.state, [start.observations])
 
     def _respond(self, live: list[int], turn: int) -> dict[int, list[Response]]:
@@ -151,12 +157,8 @@ class _Collection:
         texts = tuple(
             policy.chat.text(response.tokens) for policy, response in zip(self.policies, responses, strict=True)
         )
-        try:
+        with inside_task(self.task, episode.job.problem, turn):
             step = self.task.step(episode.job.problem, episode.state, texts)
-        except CollmError:
-            raise
-        except Exception as error:
-            raise task_error(self.task, episode.job.problem, turn, error) from error
         decisions = [self._decide(index, agent, response) for agent, response in enumerate(responses)]
         cut = self._observe(index, step, responses) if step.observations is not None else False
         rewards = team_rewards(step, self.task.agents)
@@ -217,9 +219,15 @@ class _Collection:
         )
 
 
-def task_error(task: Task, problem: Problem, turn: int, error: Exception) -> TaskError:
-    """An exception inside a task, with where it happened."""
-    return TaskError(
-        f"the task '{task.name}' failed on problem {problem.id!r} at turn {turn} "
-        f"(agents {', '.join(map(str, range(task.agents)))}): {type(error).__name__}: {error}"
-    )
+@contextlib.contextmanager
+def inside_task(task: Task, problem: Problem, turn: int) -> Iterator[None]:
+    """Turns any exception of a task's own code into a TaskError that says where it happened."""
+    try:
+        yield
+    except CollmError:
+        raise
+    except Exception as error:
+        raise TaskError(
+            f"the task '{task.name}' failed on problem {problem.id!r} at turn {turn} "
+            f"(agents {', '.join(map(str, range(task.agents)))}): {type(error).__name__}: {error}"
+        ) from error

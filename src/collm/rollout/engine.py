@@ -58,15 +58,13 @@ class Session:
             row: [*([self.unread[row]] if self.unread[row] >= 0 else []), *observation]
             for row, observation in zip(rows, observations, strict=True)
         }
-        longest = max(self.lengths[row] + len(tokens) for row, tokens in fresh.items())
+        longest = self.lengths[list(rows)].max() + max(map(len, fresh.values()))
         self.cache.reserve(int(longest) + self.sampling.max_new_tokens)
         self._bring_forward(rows)
         logits = self._prefill([fresh[row] for row in self.row_at[:count]])
         drawn = np.stack([self.uniforms(int(row), turn) for row in self.row_at[:count]])
         tokens, logprobs, lengths = self._decode(logits, torch.from_numpy(drawn).to(self.device))
-        return [
-            Response(tokens[row, : lengths[row]].tolist(), logprobs[row, : lengths[row]].copy()) for row in rows
-        ]
+        return [Response(tokens[row, : lengths[row]].tolist(), logprobs[row, : lengths[row]].copy()) for row in rows]
 
     def _bring_forward(self, rows: Sequence[int]) -> None:
         """Rearrange the cache so that these rows are its first ones."""

@@ -179,8 +179,7 @@ def _write(partial: Path, update: int, tensors: Mapping[str, torch.Tensor], stat
         os.fsync(file.fileno())
     write_durably(partial / STATE, state.encode())
     files = {
-        name: {"bytes": (partial / name).stat().st_size, "sha256": _sha256(partial / name)}
-        for name in (TENSORS, STATE)
+        name: {"bytes": (partial / name).stat().st_size, "sha256": _sha256(partial / name)} for name in (TENSORS, STATE)
     }
     manifest: dict[str, Any] = {"format": FORMAT, "update": update, "files": files}
     manifest["sha256"] = _self_digest(manifest)
@@ -278,9 +277,7 @@ def _sha256(path: Path) -> str:
 
 def _offer(paths: list[Path], problems: list[str], good: Path | None, run: str) -> str:
     lines = [f"the newest checkpoint, {paths[0].name}, cannot be used: {problems[0]}"]
-    lines += [
-        f"Nor can {path.name}: {problem}" for path, problem in zip(paths[1:], problems[1:], strict=False)
-    ]
+    lines += [f"Nor can {path.name}: {problem}" for path, problem in zip(paths[1:], problems[1:], strict=False)]
     if good is None:
         lines.append(f"No good checkpoint is left in {paths[0].parent}; the run has to begin again.")
     else:

@@ -206,8 +206,8 @@ def plain_line(progress: Progress) -> str:
         f"{_show(record, 'time', 'tokens_per_second', spec=',.0f')} tokens/s",
         progress.clock_text,
     ]
-    if record.get("skipped_updates"):
-        parts.insert(1, f"skipped {record['skipped_updates']}")
+    if record.get("skipped_steps"):
+        parts.insert(1, f"skipped {record['skipped_steps']}")
     return "  ".join(parts)
 
 
@@ -227,8 +227,8 @@ def _title(progress: Progress) -> Text:
     title = Text(progress.title, style="bold", no_wrap=True, overflow="ellipsis")
     if _is_number(progress.record.get("update")):
         title.append(f"  update {progress.record['update']}", style="dim")
-    if progress.record.get("skipped_updates"):
-        title.append(f"  skipped {progress.record['skipped_updates']}", style="yellow")
+    if progress.record.get("skipped_steps"):
+        title.append(f"  skipped {progress.record['skipped_steps']}", style="yellow")
     return title
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from collm.config import TrainConfig
 from collm.credit import temporal_difference
 from collm.errors import DivergedError
-from collm.evaluation.evaluate import contribution, counterfactual_losses, evaluate
+from collm.evaluation.evaluate import contribution, counterfactual_losses, evaluate, measures
 from collm.randomness import generator
 from collm.rollout.collector import Episode, Job, Rollout, collect
 from collm.training.setup import Parts
@@ -34,7 +33,10 @@ class Trainer:
         return self.progress.env_steps >= self.config.env_steps
 
     def step(self) -> dict[str, Any]:
-        """Play one batch, learn from it once, and return its record."""
+        """Play one batch, learn from it once, and return its record.
+
+        The task's code runs before anything is learned, so an exception in it leaves the team as the last step did.
+        """
         started = time.perf_counter()
         config, parts, update = self.config, self.parts, self.progress.update
         key = ("rollout", config.seed, update)
@@ -42,6 +44,9 @@ class Trainer:
             parts.task, parts.policies, self.jobs(update), config.sampling, key, config.rollout.max_history
         )
         played = time.perf_counter()
+        record = self._measure(rollout)
+        if config.evaluation.every and update and update % config.evaluation.every == 0:
+            record["validation"] = self.validate()
         values, bootstraps = parts.learner.values(rollout.forest)
         credit = parts.method.credit(
             rollout.forest, values, bootstraps, parts.gamma, config.credit.lam, config.credit.normalise
@@ -52,11 +57,9 @@ class Trainer:
         if parts.learner.critics:
             learned["critic"]["explained_variance"] = self._explained(rollout, values, bootstraps)
         self._count(rollout, parts.learner.skipped > skipped)
-        record = self._record(rollout, learned)
-        if config.evaluation.every and self.progress.update % config.evaluation.every == 0:
-            record["validation"] = self.validate()
-        record["time"] = self._times(rollout, started, played)
-        return record
+        counted = {"update": self.progress.update, "env_steps": self.progress.env_steps}
+        times = {"time": self._times(rollout, started, played)}
+        return {**counted, **record, **learned, "skipped_steps": parts.learner.skipped, **times}
 
     def jobs(self, update: int) -> list[Job]:
         """The episodes of an update: problems in shuffled passes over the training split, a function of the update."""
@@ -81,9 +84,7 @@ class Trainer:
     def validate(self) -> dict[str, Any]:
         """Sampled performance on validation problems, always with the same random numbers."""
         key = ("validation", self.config.seed)
-        return evaluate(
-            self.parts.task, self.parts.policies, self.validation, self.config.sampling, key
-        ).summary()
+        return evaluate(self.parts.task, self.parts.policies, self.validation, self.config.sampling, key).summary()
 
     def _explained(self, rollout: Rollout, values: np.ndarray, bootstraps: np.ndarray) -> float:
         """Share of the variance of the returns-to-go that the values explained before the update."""
@@ -105,24 +106,16 @@ class Trainer:
                 "resume an earlier checkpoint."
             )
 
-    def _record(self, rollout: Rollout, learned: dict[str, Any]) -> dict[str, Any]:
-        task, forest = self.parts.task, rollout.forest
-        scores = [task.score(e.job.problem, e.state) for e in rollout.episodes]
-        finals = [task.final(e.job.problem, e.state) for e in rollout.episodes]
+    def _measure(self, rollout: Rollout) -> dict[str, Any]:
+        """How the team did in this batch, before it learns from it."""
+        forest = rollout.forest
+        rows = [measures(self.parts.task, episode) for episode in rollout.episodes]
         sampled = np.concatenate([decision.logprobs for decision in forest.decisions])
-        if "policy" in learned:
-            learned["policy"]["entropy"] = float(-sampled.mean())
         return {
-            "update": self.progress.update,
-            "env_steps": self.progress.env_steps,
-            "return": float(forest.returns().mean()),
-            "final": float(np.mean(finals)),
-            "score": float(np.mean(scores)),
-            "turns": len(forest) / len(rollout.episodes),
-            "response_tokens": len(sampled) / len(forest.decisions),
+            **{name: float(np.mean([row[name] for row in rows])) for name in ("return", "final", "score", "turns")},
             "contribution": self._contribution(rollout.episodes[:_CONTRIBUTION_EPISODES]),
-            **learned,
-            "skipped_updates": self.parts.learner.skipped,
+            "response_tokens": len(sampled) / len(forest.decisions),
+            "entropy": float(-sampled.mean()),
         }
 
     def _contribution(self, episodes: list[Episode]) -> list[float]:
@@ -141,6 +134,3 @@ class Trainer:
             "tokens_per_second": tokens / (played - started),
             "env_steps_per_second": len(rollout.forest) / (now - started),
         }
-
-
-Observer = Callable[[dict[str, Any]], None]

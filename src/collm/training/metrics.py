@@ -37,9 +37,7 @@ def to_plain(value: Any, non_finite: Callable[[float], Any], where: str = "") ->
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise TypeError(
-                    f"{where or 'the mapping'}: key {key!r} is not a string, so JSON cannot hold it."
-                )
+                raise TypeError(f"{where or 'the mapping'}: key {key!r} is not a string, so JSON cannot hold it.")
         return {key: to_plain(item, non_finite, f"{where}.{key}".lstrip(".")) for key, item in value.items()}
     raise TypeError(f"{where or 'the value'}: JSON cannot hold a {type(value).__name__}.")
 
@@ -131,9 +129,7 @@ def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except ValueError as error:
-        raise CheckpointError(
-            f"{path}, line {number}, was altered: it is not valid JSON ({error})."
-        ) from None
+        raise CheckpointError(f"{path}, line {number}, was altered: it is not valid JSON ({error}).") from None
     if not isinstance(record, dict):
         raise CheckpointError(f"{path}, line {number}, was altered: it is not a JSON object.")
     return record

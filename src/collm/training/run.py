@@ -147,15 +147,22 @@ class _Run:
                     self._save()
                 if stop[0] and not trainer.finished:
                     raise Interrupted(self.folder.path)
-                trainer.check_health()
+                self._check_health()
         finally:
             self.display.finish()
+
+    def _check_health(self) -> None:
+        try:
+            self.trainer.check_health()
+        except CollmError:
+            self._save()
+            raise
 
     def _step(self) -> dict[str, Any]:
         try:
             return self.trainer.step()
         except CollmError:
-            # Playing comes before learning in a step, so the team is as the last update left it.
+            # A step runs the task's code before it learns, so the team is as the last update left it.
             self._save()
             raise
 
@@ -194,7 +201,7 @@ class _Run:
             "improvement_describes": "this trained team, over held-out problems; not the method, whose unit is the seed",
             "raw_decodings": {name: _shown(measured) for name, measured in raw.items()},
             "trained_decodings": {name: _shown(measured) for name, measured in trained.items()},
-            "skipped_updates": self.parts.learner.skipped,
+            "skipped_steps": self.parts.learner.skipped,
         }
         self.folder.write_json("summary.json", summary)
         return summary

@@ -34,9 +34,7 @@ class RunFolder:
         """
         run = cls(path)
         if run.path.exists() and not run.path.is_dir():
-            raise RunExistsError(
-                f"{path} is a file, not a folder. Name another folder: --out {_next_free(run.path)}"
-            )
+            raise RunExistsError(f"{path} is a file, not a folder. Name another folder: --out {_next_free(run.path)}")
         if run._is_used():
             raise RunExistsError(run._refusal(task))
         run.path.mkdir(parents=True, exist_ok=True)
@@ -128,9 +126,7 @@ class RunFolder:
 
     def _held_message(self, holder: str) -> str:
         who = f"process {holder}" if holder else "another process"
-        return (
-            f"{self.path} is being written by {who}. Wait for it to end, or stop it, before resuming the run."
-        )
+        return f"{self.path} is being written by {who}. Wait for it to end, or stop it, before resuming the run."
 
     def _is_used(self) -> bool:
         # A process killed before it wrote anything leaves the lock and perhaps empty folders: no run yet.

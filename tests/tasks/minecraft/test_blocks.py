@@ -3,9 +3,9 @@ from collm.tasks.minecraft.blocks import COLOURS, PALETTES, texture
 
 def test_texture_families() -> None:
     assert texture("oak_planks") == texture("birch_wood") == "wood"
-    assert {
-        texture(name) for name in ("stone", "cobblestone", "smooth_stone", "end_stone", "mossy_stone_bricks")
-    } == {"stone"}
+    assert {texture(name) for name in ("stone", "cobblestone", "smooth_stone", "end_stone", "mossy_stone_bricks")} == {
+        "stone"
+    }
     assert texture("white_concrete") == texture("red_concrete") == "concrete"
     assert texture("sandstone") == "sandstone"
 

@@ -67,9 +67,7 @@ def test_adjacency_counts_textures_not_blocks_and_each_pair_once() -> None:
 def test_hardened_terms_worked_by_hand() -> None:
     # 12 of I's 13 cells: role 0 holds 4, role 1 holds 8, so the idle term is 1 − 4/6.
     cells = font.cells("I")[:12]
-    world = {cell: Placed("stone", 0) for cell in cells[:4]} | {
-        cell: Placed("obsidian", 1) for cell in cells[4:]
-    }
+    world = {cell: Placed("stone", 0) for cell in cells[:4]} | {cell: Placed("obsidian", 1) for cell in cells[4:]}
     parts = value("I", world, Conduct(lines=10, rejected=2, placed=8, overlaps=2))
     assert parts["overlap"] == 0.25
     assert parts["valid"] == 0.8

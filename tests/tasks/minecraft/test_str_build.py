@@ -192,9 +192,7 @@ class TestObservations:
 
     def test_own_feedback_is_the_number_of_empty_cells_and_nothing_of_the_partner(self) -> None:
         (one,) = play(task(), "I", [lines("stone", (0, 4)), lines("obsidian", (1, 4), (2, 2))])
-        (other,) = play(
-            task(), "I", [lines("stone", (0, 4)), lines("white_concrete", (3, 0), (4, 0), (0, 1))]
-        )
+        (other,) = play(task(), "I", [lines("stone", (0, 4)), lines("white_concrete", (3, 0), (4, 0), (0, 1))])
         assert told(one) == told(other) == "Turn 2 of 4.\nTarget cells still empty: 10."
         assert told(one, 1) == told(one, 0)
 
@@ -221,9 +219,7 @@ class TestObservations:
         for agent in range(2):
             listed = " ".join(f"({c.cell[0]}, {c.cell[1]}, 0) {c.block}" for c in fixes[agent])
             assert told(step, agent) == f"Turn 2 of 3.\nSet these cells: {listed}."
-        after = build.step(
-            problem, step.state, ["\n".join(write(c.cell, c.block) for c in own) for own in fixes]
-        )
+        after = build.step(problem, step.state, ["\n".join(write(c.cell, c.block) for c in own) for own in fixes])
         assert build.final(problem, after.state) == 2.0
         assert after.terminated
 
@@ -291,9 +287,7 @@ class TestOptions:
     def test_own_words(self) -> None:
         build = task(train_words=["hi", "HI", "yo"], test_words=["no"])
         assert [p.id for p in build.problems("train")] == ["HI", "YO"]
-        assert (
-            [p.id for p in build.problems("validation")] == [p.id for p in build.problems("test")] == ["NO"]
-        )
+        assert [p.id for p in build.problems("validation")] == [p.id for p in build.problems("test")] == ["NO"]
 
     def test_sizes_and_lengths(self) -> None:
         build = task(min_length=4, max_length=5, train_size=7, validation_size=6, test_size=5)

@@ -121,8 +121,7 @@ def demonstrate(task: StrBuild, problem: WordProblem, random: np.random.Generato
     while observations is not None:
         perfect = task.options.feedback == "perfect" and state.turn > 0
         actions = [
-            builder.act(state, task.fixes(problem, state, builder.agent) if perfect else None)
-            for builder in builders
+            builder.act(state, task.fixes(problem, state, builder.agent) if perfect else None) for builder in builders
         ]
         for conversation, observation, action in zip(conversations, observations, actions, strict=True):
             conversation.append((observation, action))

@@ -76,6 +76,5 @@ def grid(word: str) -> str:
     """The word drawn with '#' and '.', top row first."""
     gap = "." * SPACING
     return "\n".join(
-        gap.join(BITMAPS[letter][row].replace("1", "#").replace("0", ".") for letter in word)
-        for row in range(HEIGHT)
+        gap.join(BITMAPS[letter][row].replace("1", "#").replace("0", ".") for letter in word) for row in range(HEIGHT)
     )

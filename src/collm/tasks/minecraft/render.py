@@ -115,12 +115,7 @@ def _frame(width: int) -> tuple[_Camera, tuple[int, int]]:
     yaw = math.radians(max(12.0, 36.0 - 0.55 * width))
     overhang, back, front, thickness = _GROUND
     unit = _Camera(yaw, 1.0)
-    corners = [
-        unit((x, y, z))
-        for x in (overhang, width - overhang)
-        for z in (back, front)
-        for y in (-thickness, 0.0)
-    ]
+    corners = [unit((x, y, z)) for x in (overhang, width - overhang) for z in (back, front) for y in (-thickness, 0.0)]
     corners += [unit((x, float(HEIGHT), 0.0)) for x in (0.0, float(width))]
     left, right = min(x for x, _ in corners), max(x for x, _ in corners)
     top, bottom = min(y for _, y in corners), max(y for _, y in corners)
@@ -193,9 +188,7 @@ def _cast(image: Image.Image, polygon: Sequence[Point], radius: float, strength:
     """The blurred shadow of the plate itself."""
     mask = Image.new("L", image.size)
     ImageDraw.Draw(mask).polygon(list(polygon), fill=strength)
-    image.paste(
-        Image.new("RGB", image.size, (60, 66, 90)), mask=mask.filter(ImageFilter.GaussianBlur(radius))
-    )
+    image.paste(Image.new("RGB", image.size, (60, 66, 90)), mask=mask.filter(ImageFilter.GaussianBlur(radius)))
 
 
 def _hull(points: Sequence[Point]) -> list[Point]:
@@ -216,9 +209,7 @@ def _turn(a: Point, b: Point, c: Point) -> float:
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
-def _faces(
-    camera: _Camera, cell: Cell, occupied: Mapping[Cell, str] | set[Cell]
-) -> dict[str, tuple[Point, ...]]:
+def _faces(camera: _Camera, cell: Cell, occupied: Mapping[Cell, str] | set[Cell]) -> dict[str, tuple[Point, ...]]:
     """The faces that no neighbour hides, each as the screen positions of (origin, end of u, end of v)."""
     x, y = float(cell[0]), float(cell[1])
     corners: dict[str, tuple[Corner, Corner, Corner]] = {
@@ -247,9 +238,7 @@ def _patch(face: Sequence[Point], u: Point, v: Point) -> list[Point]:
     return [at(u[0], v[0]), at(u[1], v[0]), at(u[1], v[1]), at(u[0], v[1])]
 
 
-def _draw_cube(
-    draw: ImageDraw.ImageDraw, camera: _Camera, cell: Cell, blocks: Mapping[Cell, str], stray: bool
-) -> None:
+def _draw_cube(draw: ImageDraw.ImageDraw, camera: _Camera, cell: Cell, blocks: Mapping[Cell, str], stray: bool) -> None:
     block = blocks[cell]
     colour, grain = colour_of(block), _grain(block)
     edge = (*_STRAY, 255) if stray else (*_lit(colour, 0.5), 190)
@@ -299,15 +288,10 @@ def _mixed(a: Colour, b: Colour, share: float) -> Colour:
 def side_by_side(images: Sequence[Image.Image], titles: Sequence[str]) -> Image.Image:
     """Pictures beside each other, each with its title above it; raises ValueError if the counts differ."""
     if len(images) != len(titles) or not images:
-        raise ValueError(
-            f"{len(images)} pictures and {len(titles)} titles: give one title for every picture."
-        )
+        raise ValueError(f"{len(images)} pictures and {len(titles)} titles: give one title for every picture.")
     gap, head = 28, 58
     text = ImageFont.load_default(size=26)
-    widths = [
-        max(image.width, math.ceil(text.getlength(title)))
-        for image, title in zip(images, titles, strict=True)
-    ]
+    widths = [max(image.width, math.ceil(text.getlength(title))) for image, title in zip(images, titles, strict=True)]
     height = max(image.height for image in images)
     sheet = Image.new("RGB", (sum(widths) + gap * (len(images) + 1), height + head + gap), (255, 255, 255))
     draw = ImageDraw.Draw(sheet)

@@ -124,9 +124,7 @@ class StrBuild(Task):
         self._words = {split: self._split_words(split) for split in ("train", "validation", "test")}
         shared = sorted(set(self._words["train"]) & {*self._words["validation"], *self._words["test"]})
         if shared:
-            raise ConfigError(
-                f"words in both train and test: {', '.join(shared)}. Take them out of one of the two."
-            )
+            raise ConfigError(f"words in both train and test: {', '.join(shared)}. Take them out of one of the two.")
 
     def _split_words(self, split: Split) -> tuple[str, ...]:
         options = self.options
@@ -144,9 +142,7 @@ class StrBuild(Task):
         lengths = (options.min_length, options.max_length)
         found = words.generated_words(split, lengths, size, options.words_seed)
         if not found:
-            raise ConfigError(
-                f"no {split} words of {lengths[0]} to {lengths[1]} letters exist; allow longer words."
-            )
+            raise ConfigError(f"no {split} words of {lengths[0]} to {lengths[1]} letters exist; allow longer words.")
         return found
 
     def problems(self, split: Split) -> Sequence[WordProblem]:
@@ -201,16 +197,12 @@ class StrBuild(Task):
         after = BuildState(state.turn + 1, world, spent, conduct)
         reward, terminated = self._reward(problem, state, after)
         observations = (
-            None
-            if terminated
-            else tuple(self._feedback(problem, after, agent) for agent in range(self.agents))
+            None if terminated else tuple(self._feedback(problem, after, agent) for agent in range(self.agents))
         )
         info = {"accepted": tuple(len(p.commands) for p in parsed), "lines": tuple(p.lines for p in parsed)}
         return Step(after, observations, reward, self.components(problem, after), terminated, info=info)
 
-    def _read(
-        self, problem: WordProblem, state: BuildState, actions: JointAction
-    ) -> tuple[list[Parsed], list[Move]]:
+    def _read(self, problem: WordProblem, state: BuildState, actions: JointAction) -> tuple[list[Parsed], list[Move]]:
         """What every agent wrote, and the accepted commands in the order in which they are carried out."""
         per_turn, total = self.budget(problem)
         if self.agents == self.roles:
@@ -251,9 +243,7 @@ class StrBuild(Task):
         """What an agent should set for the canonical build; the last agent also clears what is outside the target."""
         world: World = state.world if self.persistent else {}
         chunks = assignment(problem.cells, self.palettes)
-        own = (
-            [command for chunk in chunks for command in chunk] if self.agents < self.roles else chunks[agent]
-        )
+        own = [command for chunk in chunks for command in chunk] if self.agents < self.roles else chunks[agent]
         fixes = [c for c in own if c.cell not in world or world[c.cell].block != c.block]
         if agent == self.agents - 1:
             fixes += [Command(cell, AIR) for cell in sorted(world) if cell not in problem.target]

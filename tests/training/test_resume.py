@@ -1,0 +1,146 @@
+"""A run killed anywhere and resumed ends bit for bit where the uninterrupted run ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from collm.config import TrainConfig, resolve
+from collm.errors import CheckpointError, DivergedError, TaskError
+from collm.tasks.minecraft.str_build import StrBuild
+from collm.training import checkpoint
+from collm.training.metrics import read, without_time
+from collm.training.run import resume, train
+
+SMALL: dict[str, Any] = {
+    "task": {"turns": 2, "max_length": 2, "train_size": 12, "validation_size": 4, "test_size": 4},
+    "env_steps": 64,
+    "rollout": {"problems": 5},
+    "sampling": {"max_new_tokens": 12},
+    "policy": {"epochs": 2, "minibatches": 2, "schedule": "linear"},
+    "critic": {"minibatches": 2, "warmup_updates": 1},
+    "evaluation": {"every": 3, "validation_problems": 4, "test_problems": 4},
+    "run": {"checkpoint_every": 2, "threads": 1},
+}
+
+
+def small(**values: Any) -> TrainConfig[Any]:
+    return resolve("str-build", preset="default", values={**SMALL, **values})
+
+
+def ending(run: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], list[dict[str, Any]]]:
+    """All tensors (weights and optimisers), the state and the records of a finished run, wall-clock apart."""
+    tensors, state = checkpoint.load(checkpoint.latest(run / "checkpoints"))
+    return tensors, {k: v for k, v in state.items() if k != "metrics_offset"}, without_time(read(run / "metrics.jsonl"))
+
+
+def assert_same_ending(run: Path, other: Path) -> None:
+    (a, state_a, records_a), (b, state_b, records_b) = ending(run), ending(other)
+    assert state_a == state_b
+    assert records_a == records_b
+    assert a.keys() == b.keys()
+    assert any("optimiser" in name and "exp_avg_sq" in name for name in a)
+    for name, tensor in a.items():
+        assert torch.equal(tensor, b[name]), name
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("whole") / "run"
+    train(small(), run)
+    return run
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "collm", "train", "str-build", "--quiet", *arguments]
+
+
+def test_kill_nine_at_three_random_moments(uninterrupted: Path, tmp_path: Path) -> None:
+    run, config = tmp_path / "run", tmp_path / "small.yaml"
+    config.write_text(json.dumps(SMALL))
+    moments = random.Random(time.time_ns())
+    arguments = ["--config", str(config), "--out", str(run)]
+    for _ in range(3):
+        process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        grown = len(metrics_lines(run)) + moments.randint(1, 2)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and len(metrics_lines(run)) < grown and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.2))
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, (process.stderr.read() if process.stderr else b"").decode()
+        arguments = ["--resume", str(run)]
+    subprocess.run(command(*arguments), check=True, stdout=subprocess.DEVNULL)
+    assert_same_ending(uninterrupted, run)
+
+
+def metrics_lines(run: Path) -> list[str]:
+    path = run / "metrics.jsonl"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_an_exception_in_the_task_leaves_the_run_resumable(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names problem, turn and agents; what was learned before it is kept; resumed, nothing is different."""
+    run, right, calls = tmp_path / "run", StrBuild.step, iter(range(10**6))
+
+    def breaks_once(self: StrBuild, *arguments: Any) -> Any:
+        if next(calls) == 300:
+            raise KeyError("the author's own mistake")
+        return right(self, *arguments)
+
+    monkeypatch.setattr(StrBuild, "step", breaks_once)
+    with pytest.raises(TaskError, match=r"problem '[A-Z]{2}' at turn \d \(agents 0, 1\): KeyError") as caught:
+        train(small(), run)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert checkpoint.available(run / "checkpoints")
+    resume(run)
+    assert_same_ending(uninterrupted, run)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_previous_one_offered(uninterrupted: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(uninterrupted), str(run)], check=True)
+    newest, previous = checkpoint.available(run / "checkpoints")[:2]
+    weights = newest / "tensors.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(CheckpointError) as caught:
+        resume(run)
+    assert newest.name in str(caught.value)
+    assert f"--resume {run} --checkpoint {previous.name}" in str(caught.value)
+    resume(run, name=previous.name)
+    assert_same_ending(uninterrupted, run)
+
+
+def test_a_non_finite_loss_is_skipped_counted_and_stops_the_run_after_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from collm.learning import learner
+
+    monkeypatch.setattr(learner, "clipped", _not_a_number)
+    with pytest.raises(DivergedError, match=r"5 updates in a row.*Try a lower policy\.lr"):
+        train(small(env_steps=10_000), tmp_path / "run")
+    records = read(tmp_path / "run" / "metrics.jsonl")
+    skipped = [record["skipped_steps"] for record in records]
+    # The first update moves only the critic; each later one has two agents × two epochs × two parts.
+    assert skipped == [0, 8, 16, 24, 32, 40]
+    tensors, _ = checkpoint.load(checkpoint.latest(tmp_path / "run" / "checkpoints"))
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point())
+
+
+def _not_a_number(logprobs: torch.Tensor, *rest: Any) -> Any:
+    from collm.learning.losses import Surrogate
+
+    return Surrogate(logprobs.sum() * np.nan, logprobs.new_zeros(()), logprobs.new_ones(()))
