@@ -41,13 +41,13 @@ class Interrupted(Exception):
         self.run = run
 
 
-def train(config: TrainConfig[Any], out: Path, display: Display | None = None) -> dict[str, Any]:
+def train(config: TrainConfig[Any], out: Path | str, display: Display | None = None) -> dict[str, Any]:
     """Train a new run in folder ``out`` and return its summary.
 
     Raises RunExistsError if the folder is in use, TaskError for an exception inside the task, DivergedError after
     several non-finite updates, Interrupted after Ctrl-C; whatever was learned is saved first.
     """
-    folder = RunFolder.create(out, config.task_name)
+    folder = RunFolder.create(Path(out), config.task_name)
     with folder.lock():
         threads = machine.prepare(config.run.device, config.run.threads)
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, threads=threads))
@@ -56,12 +56,12 @@ def train(config: TrainConfig[Any], out: Path, display: Display | None = None) -
         return _Run(config, parts, folder, display or SilentDisplay()).to_the_end()
 
 
-def resume(out: Path, display: Display | None = None, name: str | None = None) -> dict[str, Any]:
+def resume(out: Path | str, display: Display | None = None, name: str | None = None) -> dict[str, Any]:
     """Continue a run from its newest checkpoint, or from the one called ``name``; otherwise as ``train``.
 
     Raises CheckpointError if the checkpoint is damaged, naming the previous good one.
     """
-    folder = RunFolder.open(out)
+    folder = RunFolder.open(Path(out))
     with folder.lock():
         config = from_saved(folder.read_config())
         machine.prepare(config.run.device, config.run.threads)

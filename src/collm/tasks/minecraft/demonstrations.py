@@ -18,15 +18,15 @@ from collm.tasks.minecraft.str_build import BuildState, StrBuild, StrBuildOption
 from collm.tasks.minecraft.words import generated_words
 from collm.tasks.protocol import Conversation, Observation
 
-ORDERS: Mapping[str, float] = {"share": 0.35, "rows": 0.35, "left": 0.15, "right": 0.15}
+ORDERS: Mapping[str, float] = {"share": 0.3, "rows": 0.48, "left": 0.11, "right": 0.11}
 """Where a builder starts: its fair share by seat, the left letter, the right letter, the top row."""
-TEXTURES: Mapping[str, float] = {"plain": 0.45, "random": 0.25, "checker": 0.3}
+TEXTURES: Mapping[str, float] = {"plain": 0.52, "random": 0.2, "checker": 0.28}
 """How it chooses blocks: always the same, at random, or a checkerboard."""
-SLOPPY = 0.35
+SLOPPY = 0.3
 """Share of builders that aim badly."""
-MISS = 0.5
+MISS = 0.3
 """How often a bad aim misses its cell."""
-LAZY = 0.35
+LAZY = 0.4
 """Share of builders that stop before their budget is used."""
 BLUNDER = 0.02
 """How often any builder writes a line that is not a valid command."""
@@ -138,7 +138,7 @@ def stream(random: np.random.Generator) -> Iterator[Conversation]:
     ]
     while True:
         task = _draw_task(random)
-        pool = words[int(random.choice(4, p=[0.08, 0.57, 0.25, 0.1]))]
+        pool = words[int(random.choice(4, p=[0.08, 0.64, 0.22, 0.06]))]
         problem = task.problem(str(random.choice(pool)))
         yield from demonstrate(task, problem, random)
 
@@ -146,10 +146,10 @@ def stream(random: np.random.Generator) -> Iterator[Conversation]:
 def _draw_task(random: np.random.Generator) -> StrBuild:
     persistent = random.random() < 0.8
     options = StrBuildOptions(
-        agents=int(random.choice([1, 2, 3, 4], p=[0.05, 0.75, 0.1, 0.1])),
-        turns=int(random.choice([1, 2, 3, 4, 6, 8], p=[0.25, 0.35, 0.05, 0.25, 0.05, 0.05])),
+        agents=int(random.choice([1, 2, 3, 4], p=[0.05, 0.81, 0.07, 0.07])),
+        turns=int(random.choice([1, 2, 3, 4, 6, 8], p=[0.22, 0.3, 0.2, 0.22, 0.03, 0.03])),
         world="persistent" if persistent else "fresh",
-        feedback=str(random.choice(["own", "position", "perfect", "score"], p=[0.7, 0.06, 0.1, 0.14])),  # type: ignore[arg-type]
+        feedback=str(random.choice(["own", "position", "perfect", "score"], p=[0.8, 0.04, 0.06, 0.1])),  # type: ignore[arg-type]
         show_target=str(random.choice(["string+grid", "string", "none"], p=[0.9, 0.07, 0.03])),  # type: ignore[arg-type]
         train_size=1,
         validation_size=1,
