@@ -55,6 +55,9 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"collm: {error}", file=sys.stderr)
+        return 1
 
 
 def usage() -> str:

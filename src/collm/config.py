@@ -119,6 +119,11 @@ def validated(config: TrainConfig[Any]) -> TrainConfig[Any]:
             f"policy.epochs = {config.policy.epochs}: the policy-gradient loss allows one pass over a batch. "
             "Use policy.loss = clip-token or clip-sequence for more."
         )
+    if config.policy.loss != "policy-gradient" and (config.sampling.top_p < 1 or config.sampling.top_k):
+        raise ConfigError(
+            "sampling.top_p < 1 and sampling.top_k need policy.loss = policy-gradient: "
+            "a clipped ratio would start below 1 there."
+        )
     if config.sampling.temperature == 0:
         raise ConfigError(
             "sampling.temperature = 0: training needs a temperature above 0; evaluation adds greedy decoding."

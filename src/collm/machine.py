@@ -17,7 +17,14 @@ def prepare(device: str = "cpu", threads: int | None = None) -> int:
 
     Raises ConfigError if the device does not exist.
     """
-    kind = torch.device(device).type
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        kind = "unknown"
+    if kind not in ("cpu", "cuda"):
+        raise ConfigError(f"run.device = {device}: unknown device. Allowed: cpu, cuda, cuda:N.")
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads = {threads}: must be at least 1.")
     if kind == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"run.device = {device}: this machine has no CUDA device. Allowed here: cpu.")
     if threads is not None:

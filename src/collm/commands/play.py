@@ -56,6 +56,8 @@ class PlayCommand(Generic[TaskOptions]):
 
 def main(arguments: Sequence[str]) -> int:
     command, task, policies, sampling = _parsed(arguments)
+    if command.png is not None and command.png.suffix.lower() != ".png":
+        raise ConfigError(f"--png {command.png}: the name must end in .png.")
     problem = task.problem(command.problem) if command.problem else task.problems("test")[0]
     episode = _play(command, task, problem, policies, sampling)
     if command.png is not None:
@@ -78,9 +80,14 @@ def _parsed(arguments: Sequence[str]) -> tuple[PlayCommand[Any], Task, list[Poli
         command = parse(_form(type(config.task)), "play", arguments, default)
         if command.task != config.task:
             raise ConfigError("--task.* cannot be used with --run: a team plays the task it was trained on.")
+        if command.team == "best":
+            raise ConfigError("--team best and --run exclude each other.")
         return command, task, policies, config.sampling
     kind = task_class(names[0] if names else "str-build")
     command = parse(_form(kind.Options), "play", arguments, PlayCommand(kind.Options(), kind.name))
+    if command.task_name != kind.name:
+        task_class(command.task_name)
+        raise ConfigError(f"name the task first: collm play {command.task_name} …")
     machine.prepare()
     task = make_task(command.task_name, command.task)
     policies = load_policies(command.model, task.agents) if command.team == "model" else []

@@ -45,17 +45,19 @@ class TrainCommand(Generic[TaskOptions]):
 
 def main(arguments: Sequence[str]) -> int:
     command = _parsed(arguments)
-    display = make_display(command.quiet)
+    display, settings = make_display(command.quiet), command.settings
+    out = command.resume or command.out or default_path(settings.task_name, settings.method, settings.seed)
     try:
         if command.resume is not None:
-            summary = resume(command.resume, display, command.checkpoint)
+            summary = resume(out, display, command.checkpoint)
         else:
-            settings = configuration.validated(command.settings)
-            out = command.out or default_path(settings.task_name, settings.method, settings.seed)
-            summary = train(settings, out, display)
+            summary = train(configuration.validated(settings), out, display)
     except Interrupted as stopped:
         task = command.settings.task_name
         note(f"saved. Go on with: collm train {task} --resume {stopped.run}")
+        return 130
+    except KeyboardInterrupt:
+        note(f"stopped. Go on with: collm train {command.settings.task_name} --resume {out}")
         return 130
     if command.json:
         print_json(summary)
@@ -83,7 +85,11 @@ def _parsed(arguments: Sequence[str]) -> TrainCommand[Any]:
     settings = configuration.resolve(task, method, preset, values=values)
     default = TrainCommand(settings, config=None if file is None else Path(file))
     kind: Any = TrainCommand[task_class(task).Options]  # type: ignore[misc]
-    return parse(kind, "train", arguments, default)
+    command: TrainCommand[Any] = parse(kind, "train", arguments, default)
+    if command.settings.task_name != task:
+        task_class(command.settings.task_name)
+        raise ConfigError(f"name the task first: collm train {command.settings.task_name} …")
+    return command
 
 
 _RUN_FLAGS = ("--resume", "--checkpoint", "--json", "--quiet")

@@ -6,11 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from collm.rollout.collector import Episode
+from collm.rollout.collector import Episode, inside_task
 from collm.tasks.minecraft.render import side_by_side
 from collm.tasks.protocol import Task
-
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def transcript(task: Task, episode: Episode) -> str:
@@ -32,7 +30,8 @@ def write_samples(task: Task, episodes: Sequence[Episode], folder: Path) -> None
     for episode in episodes:
         name = re.sub(r"[^A-Za-z0-9_.-]", "_", episode.job.problem.id)
         (folder / f"{name}.txt").write_text(transcript(task, episode))
-        image = task.picture(episode.job.problem, episode.state)
+        with inside_task(task, episode.job.problem, len(episode.actions)):
+            image = task.picture(episode.job.problem, episode.state)
         if image is not None:
             image.save(folder / f"{name}.png")
 
@@ -49,8 +48,3 @@ def before_after(task: Task, before: Episode, after: Episode, path: Path) -> boo
     ]
     side_by_side(pictures, titles).save(path)  # type: ignore[arg-type]
     return True
-
-
-def plain(text: str) -> str:
-    """Text without ANSI colours."""
-    return _ANSI.sub("", text)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from collm.errors import ConfigError
 from collm.learning.batching import micro_batches, padded
 from collm.models.policy import Policy
 from collm.models.value import ValueModel
@@ -71,7 +72,8 @@ class Critic:
 
     def __init__(self, policy: Policy, agents: Sequence[int], team: int, outputs: int, normalise: bool) -> None:
         """``policy`` provides backbone and tokenizer, ``agents`` are the ones it reads out of a team of ``team``."""
-        self.model = ValueModel(policy, outputs, normalise)
+        self.model = ValueModel(policy, outputs, normalise).eval()
+        self.context = policy.context
         self.agents = tuple(agents)
         self.marks = agent_marks(policy, team) if len(self.agents) > 1 else [[]] * team
         self.pad_id = policy.pad_id
@@ -84,10 +86,10 @@ class Critic:
     @torch.no_grad()
     def values(self, forest: Forest, token_budget: int) -> tuple[np.ndarray, np.ndarray]:
         """(nodes, outputs) values in the task's units, and bootstraps behind truncated nodes (0 elsewhere)."""
-        self.model.eval()
         outputs = self.model.head.out_features
         values, bootstraps = np.zeros((len(forest), outputs)), np.zeros((len(forest), outputs))
         todo = self.read(forest)
+        self._check_length(max(len(reading.tokens) for reading in todo))
         for group in micro_batches([len(reading.tokens) for reading in todo], token_budget):
             batch = [todo[i] for i in group]
             places = [(row, place) for row, reading in enumerate(batch) for place in _all_places(reading)]
@@ -101,6 +103,13 @@ class Critic:
                     bootstraps[reading.nodes[-1]] = found[cursor]
                     cursor += 1
         return values, bootstraps
+
+    def _check_length(self, longest: int) -> None:
+        if longest > self.context:
+            raise ConfigError(
+                f"a joint history has {longest} tokens, and the critic's model reads {self.context}. "
+                "Set a smaller rollout.max_history, sampling.max_new_tokens or number of turns."
+            )
 
     def losses(
         self, todo: Sequence[Reading], targets: np.ndarray, token_budget: int

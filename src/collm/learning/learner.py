@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from collm.learning.settings import CriticSettings, PolicySettings
 from collm.models.policy import Policy
 from collm.randomness import Key, generator
 from collm.rollout.forest import Forest
+
+T = TypeVar("T")
 
 
 class Learner:
@@ -69,11 +71,10 @@ class Learner:
             optimiser = self.policy_optimisers[place]
             for group in optimiser.param_groups:
                 group["lr"] = settings.lr * lr_scale
-            mine = [i for i, d in enumerate(forest.decisions) if d.agent in agents and credit.weights[i] > 0]
-            policy.model.train()
-            for batch in _minibatches(mine, settings.epochs, settings.minibatches, (*key, "policy", place)):
+            histories = _by_history(forest, credit, agents)
+            for group in _minibatches(histories, settings.epochs, settings.minibatches, (*key, "policy", place)):
+                batch = [decision for history in group for decision in history]
                 records.append(self._policy_step(policy, optimiser, forest, credit, batch))
-            policy.model.eval()
             policy.version += 1
         return {name: float(np.mean([record[name] for record in records])) for name in records[0]} if records else {}
 
@@ -118,7 +119,6 @@ class Learner:
             own = targets[:, column : column + outputs]
             column += outputs
             critic.model.observe(torch.from_numpy(own).to(critic.device))
-            critic.model.train()
             todo = critic.read(forest)
             for batch in _minibatches(
                 list(range(len(todo))), settings.epochs, settings.minibatches, (*key, "critic", place)
@@ -131,7 +131,6 @@ class Learner:
                     total += loss.item() / count
                 norm = self._step(critic.model, optimiser, total, settings.max_grad_norm)
                 records.append({"loss": total, "grad_norm": norm})
-            critic.model.eval()
         return {name: float(np.mean([record[name] for record in records])) for name in records[0]}
 
     def _step(self, model: torch.nn.Module, optimiser: torch.optim.Optimizer, loss: float, max_norm: float) -> float:
@@ -149,7 +148,16 @@ def _adamw(model: torch.nn.Module, settings: PolicySettings | CriticSettings) ->
     return torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=False, foreach=True)
 
 
-def _minibatches(items: list[int], epochs: int, parts: int, key: tuple[Key, ...]) -> Iterator[list[int]]:
+def _by_history(forest: Forest, credit: Credit, agents: Sequence[int]) -> list[list[int]]:
+    """The agents' decisions that count, grouped by transcript: a history is read once per epoch, with all its turns."""
+    histories: dict[int, list[int]] = {}
+    for index, decision in enumerate(forest.decisions):
+        if decision.agent in agents and credit.weights[index] > 0:
+            histories.setdefault(decision.transcript, []).append(index)
+    return list(histories.values())
+
+
+def _minibatches(items: list[T], epochs: int, parts: int, key: tuple[Key, ...]) -> Iterator[list[T]]:
     """Every item once per epoch, in ``parts`` random parts of about equal size."""
     for epoch in range(epochs):
         order = generator(*key, epoch).permutation(len(items)) if parts > 1 else np.arange(len(items))

@@ -28,6 +28,8 @@ class PolicySettings:
     """Learning rate of AdamW, one optimiser per agent."""
     schedule: Literal["constant", "linear"] = "constant"
     """Whether the learning rate stays or falls to a tenth over the budget of env steps."""
+    lr_warmup_updates: Annotated[int, Range(0)] = 0
+    """Updates over which the learning rate rises to its value: AdamW's first steps are as long as any, and blind."""
     loss: Literal["policy-gradient", "clip-token", "clip-sequence"] = "clip-token"
     """The paper's loss (one epoch), or the clipped ratio per token or per response."""
     clip: Annotated[float, Range(0, 10, open_low=True)] = 0.2

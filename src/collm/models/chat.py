@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from jinja2 import TemplateError
+
 from collm.errors import ModelError
 from collm.tasks.protocol import Message, Observation
 
@@ -71,8 +73,12 @@ class ChatFormat:
         return self._followings[observation]
 
     def _render(self, messages: Sequence[dict[str, str]]) -> str:
-        rendered = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-        return str(rendered)
+        try:
+            return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+        except TemplateError as error:
+            raise ModelError(
+                f"the chat template refuses these messages: {error}. Give the tokenizer another one."
+            ) from error
 
 
 def _plain(observation: Observation) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from collm.errors import ModelError
@@ -70,8 +71,8 @@ def load_model(name: str, device: torch.device | str = "cpu") -> tuple[Any, Chat
     """A causal LM in fp32 and its chat format. Raises ModelError if it cannot be loaded."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(model_path(name))
-        model = AutoModelForCausalLM.from_pretrained(model_path(name), dtype=torch.float32)
-    except (OSError, ValueError) as error:
+        model = AutoModelForCausalLM.from_pretrained(model_path(name), dtype=torch.float32, attn_implementation="sdpa")
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(f"the model '{name}' cannot be loaded: {error}") from error
     return model.to(device).eval(), ChatFormat(tokenizer)
 

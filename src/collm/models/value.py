@@ -58,7 +58,7 @@ class ValueModel(nn.Module):
     @torch.no_grad()
     def observe(self, targets: torch.Tensor, rate: float = 0.1) -> None:
         """Move the running statistics towards a batch of targets (places, outputs), preserving all values."""
-        if not self.normalise or len(targets) == 0:
+        if not self.normalise or len(targets) == 0 or not bool(torch.isfinite(targets).all()):
             return
         old_mean, old_spread = self.mean.clone(), self.spread.clone()
         self.weight.mul_(1 - rate).add_(rate)

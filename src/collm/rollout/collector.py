@@ -15,7 +15,7 @@ from collm.randomness import Key, integer, uniforms
 from collm.rollout.engine import Response, Session
 from collm.rollout.forest import Decision, Forest, Transcript
 from collm.rollout.sampling import Sampling
-from collm.tasks.protocol import Observation, Problem, Step, Task, team_rewards
+from collm.tasks.protocol import Message, Observation, Problem, Step, Task, team_rewards
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +126,7 @@ class _Collection:
         seed = integer(*self.key, "task", job.problem.id, job.sample)
         with inside_task(self.task, job.problem, 0):
             start = self.task.reset(job.problem, seed)
+            _require_observations(start.observations, self.task.agents)
         for agent, observation in enumerate(start.observations):
             tokens = self.policies[agent].chat.opening(observation)
             self.transcripts[index * self.task.agents + agent].observe(tokens)
@@ -159,9 +160,9 @@ class _Collection:
         )
         with inside_task(self.task, episode.job.problem, turn):
             step = self.task.step(episode.job.problem, episode.state, texts)
+            rewards = _checked_rewards(self.task, step, turn)
         decisions = [self._decide(index, agent, response) for agent, response in enumerate(responses)]
-        cut = self._observe(index, step, responses) if step.observations is not None else False
-        rewards = team_rewards(step, self.task.agents)
+        cut = False if step.terminated else self._observe(index, step, responses)
         self.nodes.append(
             {
                 "problem": episode.job.group,
@@ -170,7 +171,7 @@ class _Collection:
                 "turn": turn,
                 "rewards": rewards,
                 "terminated": step.terminated,
-                "truncated": step.truncated or cut,
+                "truncated": (step.truncated or cut) and not step.terminated,
                 "decision": decisions,
             }
         )
@@ -217,6 +218,25 @@ class _Collection:
             decisions=tuple(self.decisions),
             transcripts=tuple(self.transcripts),
         )
+
+
+def _checked_rewards(task: Task, step: Step, turn: int) -> tuple[float, ...]:
+    """The rewards per agent of a step that keeps the protocol; raises ValueError if it does not."""
+    rewards = team_rewards(step, task.agents)
+    if len(rewards) != task.agents:
+        raise ValueError(f"{len(rewards)} rewards for {task.agents} agents")
+    if not step.ended and turn + 1 >= task.turns:
+        raise ValueError(f"the episode goes on after its last turn (turns = {task.turns})")
+    if not step.terminated:
+        _require_observations(step.observations, task.agents)
+    return rewards
+
+
+def _require_observations(observations: Any, agents: int) -> None:
+    if not isinstance(observations, tuple) or len(observations) != agents:
+        raise ValueError(f"expected a tuple of {agents} observations, found {observations!r:.80}")
+    if not all(isinstance(one, tuple) and all(isinstance(m, Message) for m in one) for one in observations):
+        raise ValueError("every observation must be a tuple of Message")
 
 
 @contextlib.contextmanager

@@ -51,6 +51,8 @@ def make_task(name: str, options: Any = None, **values: Any) -> Task:
     if options is None or isinstance(options, Mapping):
         merged: Any = from_mapping(cls.Options, {**(options or {}), **values}, "task.")
     else:
+        if not isinstance(options, cls.Options):
+            raise ConfigError(f"the task '{name}' takes {cls.Options.__name__}, not {type(options).__name__}.")
         merged = from_mapping(cls.Options, values, "task.", options)
     check(merged, "task.")
     return cls(merged)  # type: ignore[call-arg]

@@ -76,10 +76,13 @@ class Trainer:
         return generator("problems", self.config.seed, epoch).permutation(len(self.problems))
 
     def lr_scale(self) -> float:
-        """The schedule's factor of the policies' learning rate."""
-        if self.config.policy.schedule == "constant":
-            return 1.0
-        return max(0.1, 1.0 - self.progress.env_steps / self.config.env_steps)
+        """The schedule's factor of the policies' learning rate, counted from the first update in which they move."""
+        settings = self.config.policy
+        moved = self.progress.update - self.config.critic.warmup_updates + 1
+        rise = min(1.0, moved / settings.lr_warmup_updates) if settings.lr_warmup_updates else 1.0
+        if settings.schedule == "constant":
+            return rise
+        return rise * max(0.1, 1.0 - self.progress.env_steps / self.config.env_steps)
 
     def validate(self) -> dict[str, Any]:
         """Sampled performance on validation problems, always with the same random numbers."""

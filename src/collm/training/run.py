@@ -20,6 +20,7 @@ from collm.evaluation.curves import draw_curves
 from collm.evaluation.evaluate import Evaluation, evaluate
 from collm.evaluation.samples import before_after, write_samples
 from collm.evaluation.stats import paired_interval
+from collm.models.policy import Policy, load_policies
 from collm.training import checkpoint
 from collm.training.display import Display, SilentDisplay
 from collm.training.loop import Trainer
@@ -117,12 +118,15 @@ class _Run:
             with contextlib.suppress(json.JSONDecodeError):
                 return dict(json.loads(path.read_text()))
         self.display.note("measuring the raw team on held-out problems …")
-        fresh = assemble(self.config).policies if self.trainer.progress.update else self.parts.policies
+        fresh = self._untrained() if self.trainer.progress.update else self.parts.policies
         measured = {e.decoding: _kept(e) for e in self._evaluations(fresh, "before")}
         self.folder.write_json("raw.json", measured)
         return measured
 
-    def _evaluations(self, policies: list[Any], when: str) -> Iterator[Evaluation]:
+    def _untrained(self) -> list[Policy]:
+        return load_policies(self.config.model, self.parts.task.agents, self.config.run.device)
+
+    def _evaluations(self, policies: list[Policy], when: str) -> Iterator[Evaluation]:
         """Sampled, then greedy, on the test problems; samples of the first are written."""
         config, task = self.config, self.parts.task
         problems = list(task.problems("test"))[: config.evaluation.test_problems]
@@ -142,10 +146,11 @@ class _Run:
                 record = self._step()
                 self.log.append(record)
                 self.display.update(record)
+                stopping = stop[0]
                 due = progress.update % self.config.run.checkpoint_every == 0
-                if due or trainer.finished or stop[0]:
+                if due or trainer.finished or stopping:
                     self._save()
-                if stop[0] and not trainer.finished:
+                if stopping and not trainer.finished:
                     raise Interrupted(self.folder.path)
                 self._check_health()
         finally:
@@ -178,7 +183,6 @@ class _Run:
     def _summarise(self, raw: dict[str, Any]) -> dict[str, Any]:
         self.display.note("measuring the trained team on the same problems …")
         trained = {e.decoding: _kept(e) for e in self._evaluations(self.parts.policies, "after")}
-        self._pictures(raw)
         better = max(raw.values(), key=lambda measured: float(measured["score"]))
         after = trained["sampled"]
         differences = np.array(after["scores"]) - np.array(better["scores"])
@@ -204,6 +208,7 @@ class _Run:
             "skipped_steps": self.parts.learner.skipped,
         }
         self.folder.write_json("summary.json", summary)
+        self._pictures(raw)
         return summary
 
     def _pictures(self, raw: dict[str, Any]) -> None:
@@ -214,7 +219,7 @@ class _Run:
         problem = list(task.problems("test"))[:1]
         key = ("test", config.seed)
         after = evaluate(task, self.parts.policies, problem, config.sampling, key).episodes[0]
-        before = evaluate(task, assemble(config).policies, problem, config.sampling, key).episodes[0]
+        before = evaluate(task, self._untrained(), problem, config.sampling, key).episodes[0]
         before_after(task, before, after, self.folder.path / "before_after.png")
 
 

@@ -20,9 +20,9 @@ from collm.tasks.protocol import Conversation, Observation
 
 ORDERS: Mapping[str, float] = {"share": 0.3, "rows": 0.48, "left": 0.11, "right": 0.11}
 """Where a builder starts: its fair share by seat, the left letter, the right letter, the top row."""
-TEXTURES: Mapping[str, float] = {"plain": 0.52, "random": 0.2, "checker": 0.28}
+TEXTURES: Mapping[str, float] = {"plain": 0.6, "random": 0.16, "checker": 0.24}
 """How it chooses blocks: always the same, at random, or a checkerboard."""
-SLOPPY = 0.3
+SLOPPY = 0.2
 """Share of builders that aim badly."""
 MISS = 0.3
 """How often a bad aim misses its cell."""
