@@ -10,13 +10,14 @@ from collm.errors import unknown_name
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "quick": {
-        "task": {"turns": 2, "min_length": 2, "max_length": 2, "train_size": 320, "test_size": 128},
-        "env_steps": 8192,
-        "rollout": {"problems": 128},
-        "sampling": {"max_new_tokens": 64},
-        "credit": {"lam": 0.95},
-        "policy": {"lr": 5e-4, "epochs": 2, "minibatches": 2},
-        "critic": {"lr": 5e-4},
+        "task": {"turns": 3, "min_length": 2, "max_length": 2, "train_size": 320, "test_size": 128},
+        "env_steps": 3600,
+        "rollout": {"problems": 96},
+        "sampling": {"max_new_tokens": 32},
+        "credit": {"lam": 0.5},
+        "policy": {"lr": 8e-4, "lr_warmup_updates": 2, "schedule": "linear", "epochs": 1, "minibatches": 3},
+        "critic": {"lr": 1e-3, "minibatches": 6, "warmup_updates": 2},
+        "run": {"token_budget": 4096},
     },
 }
 

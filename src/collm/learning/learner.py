@@ -72,8 +72,8 @@ class Learner:
             for group in optimiser.param_groups:
                 group["lr"] = settings.lr * lr_scale
             histories = _by_history(forest, credit, agents)
-            for group in _minibatches(histories, settings.epochs, settings.minibatches, (*key, "policy", place)):
-                batch = [decision for history in group for decision in history]
+            for part in _minibatches(histories, settings.epochs, settings.minibatches, (*key, "policy", place)):
+                batch = [decision for history in part for decision in history]
                 records.append(self._policy_step(policy, optimiser, forest, credit, batch))
             policy.version += 1
         return {name: float(np.mean([record[name] for record in records])) for name in records[0]} if records else {}

@@ -74,7 +74,19 @@ def load_model(name: str, device: torch.device | str = "cpu") -> tuple[Any, Chat
         model = AutoModelForCausalLM.from_pretrained(model_path(name), dtype=torch.float32, attn_implementation="sdpa")
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(f"the model '{name}' cannot be loaded: {error}") from error
+    _refuse_unsupported(name, model.config.get_text_config().to_dict())
     return model.to(device).eval(), ChatFormat(tokenizer)
+
+
+def _refuse_unsupported(name: str, config: dict[str, Any]) -> None:
+    """Raise ModelError for models that the row cache or the plain logits would treat wrongly without a word."""
+    if set(config.get("layer_types") or ["full_attention"]) != {"full_attention"}:
+        raise ModelError(f"the model '{name}' has layers without full attention, which is not supported yet.")
+    if config.get("sliding_window") is not None and config.get("use_sliding_window", True):
+        raise ModelError(f"the model '{name}' has sliding-window attention, which is not supported yet.")
+    scaled = [key for key in ("final_logit_softcapping", "logit_scale", "logits_scaling") if config.get(key)]
+    if scaled:
+        raise ModelError(f"the model '{name}' scales its logits ({scaled[0]}), which is not supported yet.")
 
 
 def load_policies(name: str, agents: int, device: torch.device | str = "cpu") -> list[Policy]:
