@@ -1,0 +1,63 @@
+"""Every command and every Python example of the documents runs, the long ones with a small budget."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from collm.cli import COMMANDS, run
+
+ROOT = Path(__file__).parent.parent
+PAGES = ("README.md", "docs/tasks/str-build.md", "docs/architecture.md", "docs/metrics.md")
+SMALL_TRAIN = "--env-steps 4 --rollout.problems 2 --sampling.max-new-tokens 8 --evaluation.test-problems 2 --quiet"
+SMALL = {"train": SMALL_TRAIN, "build-tiny": "--steps 1 --batch-tokens 1024 --corpus 50"}
+SMALL_VALUES = (
+    'values={"seed": 0, "env_steps": 4, "rollout": {"problems": 2}, "evaluation": {"test_problems": 2}, '
+    '"sampling": {"max_new_tokens": 8}}'
+)
+
+
+def commands() -> list[str]:
+    """The `collm …` commands of all pages, in order, without what stands for something else."""
+    found: dict[str, None] = {}
+    for page in PAGES:
+        for command in re.findall(r"(?:^|`)(collm [^`\n]+)", (ROOT / page).read_text(), flags=re.MULTILINE):
+            text = command.split("  #")[0].strip()
+            if text.split()[1] in COMMANDS and not re.search(r"[A-Z]{4,}|…|\.\.\.|file\.yaml", text):
+                found[text] = None
+    return list(found)
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+def test_every_command_of_the_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len(commands()) >= 8
+    for text in commands():
+        _, name, *rest = shlex.split(text)
+        small = [] if "--resume" in rest or "--help" in rest else shlex.split(SMALL.get(name, ""))
+        try:
+            status = run([name, *rest, *small])
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        assert status == 0, f"{text}: {capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_python_example(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in blocks(page):
+        exec(block.replace('values={"seed": 0}', SMALL_VALUES), names)
+
+
+def test_every_file_that_the_readme_names_exists() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target
