@@ -26,7 +26,7 @@ TaskOptions = TypeVar("TaskOptions")
 class RolloutSettings:
     """How much is played between two updates."""
 
-    problems: Annotated[int, Range(1)] = 128
+    problems: Annotated[int, Range(1)] = 96
     """Problems per update."""
     samples: Annotated[int, Range(1)] = 1
     """Episodes per problem."""
@@ -42,7 +42,7 @@ class EvaluationSettings:
     """Updates between validations during training; 0 for none."""
     validation_problems: Annotated[int, Range(1)] = 32
     """Validation problems used during training."""
-    test_problems: Annotated[int, Range(1)] = 128
+    test_problems: Annotated[int, Range(1)] = 96
     """At most this many test problems, before and after training."""
 
 
@@ -54,7 +54,7 @@ class RunSettings:
     """Updates between checkpoints; the last update always gets one."""
     keep: Annotated[int, Range(1)] = 2
     """Checkpoints kept."""
-    token_budget: Annotated[int, Range(64)] = 8192
+    token_budget: Annotated[int, Range(64)] = 4096
     """Padded tokens of one learning pass: sets the memory, not the result."""
     threads: Annotated[int, Range(1, 1024)] | None = None
     """Processor threads; by default what torch finds. Part of the run, because results depend on it."""
@@ -80,7 +80,7 @@ class TrainConfig(Generic[TaskOptions]):
     """The model every agent and critic starts from: tiny, a local folder or a hub id."""
     seed: Annotated[int, Range(0)] = 0
     """The one seed of the run."""
-    env_steps: Annotated[int, Range(1)] = 8192
+    env_steps: Annotated[int, Range(1)] = 16_384
     """Budget of joint actions."""
     rollout: RolloutSettings = RolloutSettings()
     sampling: Sampling = Sampling()

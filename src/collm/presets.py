@@ -11,13 +11,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "quick": {
         "task": {"turns": 3, "min_length": 2, "max_length": 2, "train_size": 320, "test_size": 128},
-        "env_steps": 3600,
-        "rollout": {"problems": 96},
+        "env_steps": 5760,
         "sampling": {"max_new_tokens": 32},
-        "credit": {"lam": 0.5},
-        "policy": {"lr": 8e-4, "lr_warmup_updates": 2, "schedule": "linear", "epochs": 1, "minibatches": 3},
-        "critic": {"lr": 1e-3, "minibatches": 6, "warmup_updates": 2},
-        "run": {"token_budget": 4096},
     },
 }
 
