@@ -1,7 +1,7 @@
 # `make quickstart` and `make test` need nothing but Python 3.11 or newer: each sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all check format clean
+.PHONY: help quickstart test test-all check format bench clean
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -35,13 +35,17 @@ test-all: check ## the same with all tests, those of minutes included
 	$(VENV)/bin/pytest $(PYTEST_ARGS)
 
 check: $(STAMP) ## lint, format check and type check
-	$(VENV)/bin/ruff check src tests
-	$(VENV)/bin/ruff format --check src tests
+	$(VENV)/bin/ruff check src tests benchmarks
+	$(VENV)/bin/ruff format --check src tests benchmarks
 	$(VENV)/bin/mypy
 
 format: $(STAMP) ## format the code and mend what the linter can mend
-	$(VENV)/bin/ruff format src tests
-	$(VENV)/bin/ruff check --fix src tests
+	$(VENV)/bin/ruff format src tests benchmarks
+	$(VENV)/bin/ruff check --fix src tests benchmarks
+
+bench: $(STAMP) ## memory and speed of the quick preset, and our decoding against the library's
+	$(VENV)/bin/python benchmarks/decode.py
+	$(VENV)/bin/python benchmarks/quick_preset.py
 
 clean: ## remove .venv, caches and build folders; runs stay
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

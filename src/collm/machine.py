@@ -6,6 +6,7 @@ import ctypes
 import platform
 
 import torch
+import transformers
 
 from collm.errors import ConfigError
 
@@ -29,6 +30,7 @@ def prepare(device: str = "cpu", threads: int | None = None) -> int:
         raise ConfigError(f"run.device = {device}: this machine has no CUDA device. Allowed here: cpu.")
     if threads is not None:
         torch.set_num_threads(threads)
+    transformers.utils.logging.disable_progress_bar()
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     keep_freed_memory()

@@ -13,6 +13,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "task": {"turns": 3, "min_length": 2, "max_length": 2, "train_size": 320, "test_size": 128},
         "env_steps": 5760,
         "sampling": {"max_new_tokens": 32},
+        "evaluation": {"every": 5},
     },
 }
 

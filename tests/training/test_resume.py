@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {
     "policy": {"epochs": 2, "minibatches": 2, "schedule": "linear"},
     "critic": {"minibatches": 2, "warmup_updates": 1},
     "evaluation": {"every": 3, "validation_problems": 4, "test_problems": 4},
-    "run": {"checkpoint_every": 2, "threads": 1},
+    "run": {"checkpoint_every": 2, "threads": 2},
 }
 
 

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _machine() -> dict[str, Any]:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "collm": __version__,
         "python": platform.python_version(),
@@ -62,6 +62,7 @@ def _machine() -> dict[str, Any]:
 
 def _speed() -> dict[str, Any]:
     """One real update of the quick preset on a quarter of its batch, after one to warm up."""
+    print("measuring …", file=sys.stderr)
     machine.prepare()
     config = resolve(
         "str-build", preset="quick", values={"rollout": {"problems": _EPISODES}, "evaluation": {"every": 0}}
@@ -73,7 +74,6 @@ def _speed() -> dict[str, Any]:
     record = trainer.step()
     seconds = time.perf_counter() - started
     size = sum(parameter.numel() for parameter in parts.policies[0].model.parameters())
-    print("measuring …", file=sys.stderr)
     return {
         "tiny": f"{size / 1e6:.2f} M parameters, {weights_hash(parts.policies[0].model)}",
         "sampled_tokens_per_s": round(record["time"]["tokens_per_second"]),

@@ -208,15 +208,17 @@ class _Run:
             "skipped_steps": self.parts.learner.skipped,
         }
         self.folder.write_json("summary.json", summary)
-        self._pictures(raw)
+        self._pictures(raw, differences)
         return summary
 
-    def _pictures(self, raw: dict[str, Any]) -> None:
+    def _pictures(self, raw: dict[str, Any], differences: np.ndarray) -> None:
+        """The curves, and the problem of median improvement before and after: a typical one, not the best."""
         title = f"{self.config.task_name}, {self.config.method}, seed {self.config.seed}"
         line = {"env_steps": 0, "raw": {"score": raw["sampled"]["score"], "return": raw["sampled"]["return"]}}
         draw_curves([line, *read(self.folder.metrics_path)], self.folder.curves_path, title)
         task, config = self.parts.task, self.config
-        problem = list(task.problems("test"))[:1]
+        typical = int(np.argsort(differences, kind="stable")[len(differences) // 2])
+        problem = [task.problems("test")[typical]]
         key = ("test", config.seed)
         after = evaluate(task, self.parts.policies, problem, config.sampling, key).episodes[0]
         before = evaluate(task, self._untrained(), problem, config.sampling, key).episodes[0]
