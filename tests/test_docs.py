@@ -26,7 +26,8 @@ def commands() -> list[str]:
     for page in PAGES:
         for command in re.findall(r"(?:^|`)(collm [^`\n]+)", (ROOT / page).read_text(), flags=re.MULTILINE):
             text = command.split("  #")[0].strip()
-            if text.split()[1] in COMMANDS and not re.search(r"[A-Z]{4,}|…|\.\.\.|file\.yaml", text):
+            mentioned = text in ("collm train", "collm eval", "collm play", "collm build-tiny")
+            if text.split()[1] in COMMANDS and not mentioned and not re.search(r"[A-Z]{4,}|…|file\.yaml", text):
                 found[text] = None
     return list(found)
 

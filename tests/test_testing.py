@@ -239,7 +239,7 @@ BROKEN: list[tuple[Callable[[], Task], str]] = [
     (HighCeiling, "problem '1', trying the best plan: the final is 0.0, the ceiling 0.5"),
     (Upside, "problem '1': the ceiling -1.0 is not above the floor -1.0"),
     (Endless, "problem '1', turn 1, trying empty actions: the episode goes on after its last turn"),
-    (Talkative, "problem '1', turn 1, trying empty actions: an ended episode still has observations"),
+    (Talkative, "problem '1', turn 1, trying empty actions: a terminated episode still has observations"),
     (Mute, "problem '1', turn 0: the observation of agent 0 is empty"),
     (Lonely, "problem '1', turn 0: 1 observations for 2 agents"),
     (SystemLater, "problem '1', turn 0, trying empty actions: the observation of agent 0 has role 'system'"),
