@@ -12,9 +12,7 @@ from collm.cli import run
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
-def test_the_quick_preset_closes_half_of_the_gap(
-    seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_quick_preset_closes_half_of_the_gap(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On at least 64 held-out words of two letters and more, against the better decoding of the raw team."""
     arguments = ["train", "str-build", "--preset", "quick", "--seed", str(seed), "--out", str(tmp_path / "run")]
     assert run([*arguments, "--quiet", "--json"]) == 0

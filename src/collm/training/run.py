@@ -185,7 +185,11 @@ class _Run:
         trained = {e.decoding: _kept(e) for e in self._evaluations(self.parts.policies, "after")}
         better = max(raw.values(), key=lambda measured: float(measured["score"]))
         after = trained["sampled"]
-        differences = np.array(after["scores"]) - np.array(better["scores"])
+        changes = {
+            name: np.array(after["per_problem"][name]) - np.array(better["per_problem"][name])
+            for name in after["per_problem"]
+        }
+        differences = changes["score"]
         progress = self.trainer.progress
         summary = {
             "run": str(self.folder.path),
@@ -201,23 +205,25 @@ class _Run:
             "problems": len(differences),
             "raw": _shown(better),
             "trained": _shown(after),
-            "improvement": {"mean": float(differences.mean()), "ci95": list(paired_interval(differences))},
+            "improvement": _change(differences),
+            "changes": {name: _change(values) for name, values in changes.items()},
             "improvement_describes": "this trained team, over held-out problems; not the method, whose unit is the seed",
             "raw_decodings": {name: _shown(measured) for name, measured in raw.items()},
             "trained_decodings": {name: _shown(measured) for name, measured in trained.items()},
             "skipped_steps": self.parts.learner.skipped,
         }
         self.folder.write_json("summary.json", summary)
-        self._pictures(raw, differences)
+        self._pictures(raw, trained)
         return summary
 
-    def _pictures(self, raw: dict[str, Any], differences: np.ndarray) -> None:
-        """The curves, and the problem of median improvement before and after: a typical one, not the best."""
+    def _pictures(self, raw: dict[str, Any], trained: dict[str, Any]) -> None:
+        """The curves, and one problem before and after: the one nearest to the mean scores of both teams."""
         title = f"{self.config.task_name}, {self.config.method}, seed {self.config.seed}"
         line = {"env_steps": 0, "raw": {"score": raw["sampled"]["score"], "return": raw["sampled"]["return"]}}
         draw_curves([line, *read(self.folder.metrics_path)], self.folder.curves_path, title)
         task, config = self.parts.task, self.config
-        typical = int(np.argsort(differences, kind="stable")[len(differences) // 2])
+        scores = np.array([team["sampled"]["per_problem"]["score"] for team in (raw, trained)])
+        typical = int(np.abs(scores - scores.mean(1, keepdims=True)).sum(0).argmin())
         problem = [task.problems("test")[typical]]
         key = ("test", config.seed)
         after = evaluate(task, self.parts.policies, problem, config.sampling, key).episodes[0]
@@ -226,8 +232,13 @@ class _Run:
 
 
 def _kept(evaluation: Evaluation) -> dict[str, Any]:
-    """A summary with the score of every problem, for paired differences."""
-    return {**evaluation.summary(), "scores": evaluation.rows["score"].tolist()}
+    """A summary with what is compared problem by problem."""
+    per_problem = {name: evaluation.rows[name].tolist() for name in SHOWN if name in evaluation.rows}
+    return {**evaluation.summary(), "per_problem": per_problem}
+
+
+def _change(differences: np.ndarray) -> dict[str, Any]:
+    return {"mean": float(differences.mean()), "ci95": list(paired_interval(differences))}
 
 
 def _shown(measured: dict[str, Any]) -> dict[str, Any]:
