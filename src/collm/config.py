@@ -81,7 +81,7 @@ class TrainConfig(Generic[TaskOptions]):
     seed: Annotated[int, Range(0)] = 0
     """The one seed of the run."""
     env_steps: Annotated[int, Range(1)] = 16_384
-    """Budget of joint actions."""
+    """Budget of joint actions; whole updates are played, so the last one may go beyond it."""
     rollout: RolloutSettings = RolloutSettings()
     sampling: Sampling = Sampling()
     credit: CreditSettings = CreditSettings()

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     command, task, policies, sampling = _parsed(arguments)
     if command.png is not None and command.png.suffix.lower() != ".png":
         raise ConfigError(f"--png {command.png}: the name must end in .png.")
-    problem = task.problem(command.problem) if command.problem else task.problems("test")[0]
+    problem = task.problem(command.problem) if command.problem is not None else task.problems("test")[0]
     episode = _play(command, task, problem, policies, sampling)
     if command.png is not None:
         _write_picture(task, episode, command.png)
@@ -153,8 +153,12 @@ def _write_picture(task: Task, episode: Episode, path: Path) -> None:
     image = task.picture(episode.job.problem, episode.state)
     if image is None:
         raise ConfigError(f"the task '{task.name}' has no pictures; leave --png out.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    try:
+        image.save(path)
+    except OSError as error:
+        raise ConfigError(
+            f"--png {path} cannot be written: {error.strerror or error}. Name a folder that exists."
+        ) from error
     note(f"wrote {path}")
 
 
