@@ -29,8 +29,3 @@ def uniforms(count: int, *key: Key) -> np.ndarray:
 def integer(*key: Key) -> int:
     """One 63-bit seed for this key, for code that wants a plain integer."""
     return int(generator(*key).integers(2**63 - 1))
-
-
-def part(value: object) -> Key:
-    """A numpy integer as a plain one, so that ``np.int64(3)`` and ``3`` name the same draw."""
-    return int(value) if isinstance(value, (int, np.integer)) else str(value)

@@ -111,16 +111,14 @@ class Critic:
                 "Set a smaller rollout.max_history, sampling.max_new_tokens or number of turns."
             )
 
-    def losses(
-        self, todo: Sequence[Reading], targets: np.ndarray, token_budget: int
-    ) -> Iterator[tuple[torch.Tensor, int]]:
-        """Summed squared errors of normalised values, micro-batch by micro-batch, with the number of values in each."""
+    def losses(self, todo: Sequence[Reading], targets: np.ndarray, token_budget: int) -> Iterator[torch.Tensor]:
+        """Summed squared errors of normalised values, micro-batch by micro-batch."""
         for group in micro_batches([len(reading.tokens) for reading in todo], token_budget):
             batch = [todo[i] for i in group]
             places = [(row, place) for row, reading in enumerate(batch) for place in reading.places]
             nodes = [node for reading in batch for node in reading.nodes]
             wanted = self.model.in_norm(torch.from_numpy(targets[nodes]).to(self.device))
-            yield (self._at(batch, places) - wanted).square().sum(), wanted.numel()
+            yield (self._at(batch, places) - wanted).square().sum()
 
     def _at(self, batch: Sequence[Reading], places: Sequence[tuple[int, int]]) -> torch.Tensor:
         tokens = padded([reading.tokens for reading in batch], self.pad_id, self.device)

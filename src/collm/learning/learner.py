@@ -126,7 +126,7 @@ class Learner:
                 optimiser.zero_grad(set_to_none=True)
                 count = sum(len(todo[i].nodes) for i in batch) * outputs
                 total = 0.0
-                for loss, _ in critic.losses([todo[i] for i in batch], own, self.token_budget):
+                for loss in critic.losses([todo[i] for i in batch], own, self.token_budget):
                     (loss / count).backward()
                     total += loss.item() / count
                 norm = self._step(critic.model, optimiser, total, settings.max_grad_norm)

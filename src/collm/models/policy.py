@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -105,8 +104,3 @@ def weights_hash(model: Any) -> str:
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def is_local(name: str) -> bool:
-    """Whether a model name needs no download."""
-    return name == "tiny" or Path(name).is_dir()
