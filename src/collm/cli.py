@@ -12,6 +12,7 @@ COMMANDS = {
     "train": "train a team on a task, or resume a run",
     "eval": "measure the team of a run on held-out problems",
     "play": "watch a team (or the canonical build) play one problem, turn by turn",
+    "analyze": "measure bias, variance and cost of the methods' gradients, in a game or with a team",
     "tasks": "list the tasks",
     "methods": "list the methods",
     "doctor": "say what this machine can run, and how fast",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 import yaml
@@ -13,9 +13,10 @@ import yaml
 from collm import options
 from collm.errors import ConfigError
 from collm.learning.settings import CreditSettings, CriticSettings, PolicySettings
-from collm.methods import method
+from collm.methods import Method, method
 from collm.options import Range
 from collm.presets import preset_values
+from collm.rollout.branching import Branching
 from collm.rollout.sampling import Sampling
 from collm.tasks.registry import task_class
 
@@ -29,9 +30,25 @@ class RolloutSettings:
     problems: Annotated[int, Range(1)] = 96
     """Problems per update."""
     samples: Annotated[int, Range(1)] = 1
-    """Episodes per problem."""
+    """K, the size of a group: episodes per problem, or responses per agent at each node of a tree."""
+    shape: Literal["linear", "tree-aligned", "tree-cross"] = "linear"
+    """Groups of K episodes of one problem; or trees in which every joint history is answered K times by each agent, with
+    responses joined by their index (K joint actions) or all with all (K to the power of the agents)."""
+    max_joint_actions: Annotated[int, Range(2)] = 64
+    """Greatest number of joint actions per node of a tree."""
     max_history: Annotated[int, Range(1)] | None = None
     """Greatest number of tokens of one agent's history; an episode that may not fit is cut. Default: the model's context."""
+
+    def branching(self) -> Branching | None:
+        """How trees grow; None for linear episodes."""
+        if self.shape == "linear":
+            return None
+        return Branching(self.samples, "cross" if self.shape == "tree-cross" else "aligned")
+
+    @property
+    def episodes(self) -> int:
+        """Episodes that are begun per problem: a tree is begun once."""
+        return self.samples if self.shape == "linear" else 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,23 +129,81 @@ def _merge(config: TrainConfig[Any], values: Mapping[str, Any]) -> TrainConfig[A
 
 def validated(config: TrainConfig[Any]) -> TrainConfig[Any]:
     """The configuration if it is allowed; raises ConfigError otherwise."""
-    method(config.method)
+    chosen = method(config.method)
     options.check(config)
-    if config.policy.loss == "policy-gradient" and config.policy.epochs > 1:
+    _check_policy(config.policy, config.sampling)
+    _check_groups(config.rollout, chosen)
+    _check_critic(config.critic, config.rollout, chosen)
+    for path in chosen.without:
+        _require_untouched(config, path, chosen)
+    return config
+
+
+def _check_policy(policy: PolicySettings, sampling: Sampling) -> None:
+    if policy.loss == "policy-gradient" and policy.epochs > 1:
         raise ConfigError(
-            f"policy.epochs = {config.policy.epochs}: the policy-gradient loss allows one pass over a batch. "
+            f"policy.epochs = {policy.epochs}: the policy-gradient loss allows one pass over a batch. "
             "Use policy.loss = clip-token or clip-sequence for more."
         )
-    if config.policy.loss != "policy-gradient" and (config.sampling.top_p < 1 or config.sampling.top_k):
+    if policy.loss != "policy-gradient" and (sampling.top_p < 1 or sampling.top_k):
         raise ConfigError(
             "sampling.top_p < 1 and sampling.top_k need policy.loss = policy-gradient: "
             "a clipped ratio would start below 1 there."
         )
-    if config.sampling.temperature == 0:
+    if sampling.temperature == 0:
         raise ConfigError(
             "sampling.temperature = 0: training needs a temperature above 0; evaluation adds greedy decoding."
         )
-    return config
+
+
+def _check_groups(rollout: RolloutSettings, chosen: Method) -> None:
+    if rollout.samples < chosen.siblings:
+        raise ConfigError(
+            f"rollout.samples = {rollout.samples}: the baseline of '{chosen.name}' compares the episodes of a group, so it "
+            f"needs at least {chosen.siblings}. Use rollout.samples = 4, or a method without a group, such as mareinforce."
+        )
+    if rollout.shape != "linear" and rollout.samples < 2:
+        raise ConfigError(
+            f"rollout.shape = {rollout.shape} with rollout.samples = {rollout.samples}: a tree needs at least 2 responses "
+            "per node. Use rollout.samples = 2, or rollout.shape = linear."
+        )
+
+
+def _check_critic(critic: CriticSettings, rollout: RolloutSettings, chosen: Method) -> None:
+    if critic.encoding == "caches" and rollout.shape != "linear":
+        raise ConfigError(
+            "critic.encoding = caches needs rollout.shape = linear: the branches of a tree share their caches. "
+            "Use critic.encoding = time-order for trees."
+        )
+    if critic.backbone == "separate":
+        return
+    if chosen.critic == "joint" and not chosen.single:
+        raise ConfigError(
+            f"critic.backbone = policy: the critic of '{chosen.name}' reads all agents, a policy only its own history. "
+            "Use critic.backbone = separate, or method collm-dc or ac."
+        )
+    for name, needed in (("kind", "v"), ("encoding", "time-order"), ("target", "none")):
+        if getattr(critic, name) != needed:
+            raise ConfigError(
+                f"critic.backbone = policy with critic.{name} = {getattr(critic, name)}: a value head on the policy reads "
+                f"V at the end of each prompt. Use critic.{name} = {needed}, or critic.backbone = separate."
+            )
+
+
+def _require_untouched(config: TrainConfig[Any], path: str, chosen: Method) -> None:
+    """Raise ConfigError if an option was set that means nothing to the method."""
+    value, default = config, TrainConfig(task=config.task)
+    for part in path.split("."):
+        value, default = getattr(value, part), getattr(default, part)
+    for name, found in _leaves(value, path):
+        if found != dict(_leaves(default, path))[name]:
+            raise ConfigError(f"{name} = {found}: '{chosen.name}' has no critic. Leave {name} out, or use collm-cc.")
+
+
+def _leaves(value: Any, path: str) -> list[tuple[str, Any]]:
+    if not dataclasses.is_dataclass(value):
+        return [(path, value)]
+    return [(f"{path}.{field.name}", getattr(value, field.name)) for field in dataclasses.fields(value)]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

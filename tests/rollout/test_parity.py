@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from collm.learning.critic import Critic, readings
+from collm.learning.critic import TextCritic
 from collm.learning.logprobs import score
+from collm.learning.readings import in_time_order
+from collm.learning.settings import CriticSettings
 from collm.models.policy import Policy
 from collm.rollout.collector import Job, Rollout, collect
 from collm.rollout.forest import Forest
@@ -152,26 +154,27 @@ def test_a_session_refuses_to_continue_after_an_update(chat: object) -> None:
 
 
 @pytest.fixture(scope="module")
-def critic(team: list[Policy]) -> Critic:
-    critic = Critic(team[0], [0, 1], 2, 1, normalise=True)
-    torch.nn.init.normal_(critic.model.head.weight, generator=torch.Generator().manual_seed(0))
+def critic(team: list[Policy]) -> TextCritic:
+    critic = TextCritic(team[0], CriticSettings(), [0, 1], 2, 1)
+    torch.nn.init.normal_(critic.model.head.linear.weight, generator=torch.Generator().manual_seed(0))
     return critic
 
 
-def test_critic_values_of_all_turns_from_one_pass(rollout: Rollout, critic: Critic) -> None:
+def test_critic_values_of_all_turns_from_one_pass(rollout: Rollout, critic: TextCritic) -> None:
     """V(h_t) is the same when everything after h_t is cut off."""
-    values, _ = critic.values(rollout.forest, 8192)
+    values = critic.values(rollout.forest, 8192).values
     for reading in critic.read(rollout.forest)[:6]:
         for place, node in zip(reading.places, reading.nodes, strict=True):
             prefix = torch.tensor([reading.tokens[: place + 1]])
             with torch.no_grad():
-                alone = critic.model.in_units(critic.model(prefix, torch.tensor([0]), torch.tensor([place])))
+                states = critic.model.states(prefix, torch.tensor([0]), torch.tensor([place]))
+                alone = critic.model.head.in_units(critic.model.head(states))
             np.testing.assert_allclose(values[node], alone[0].numpy(), atol=TOLERANCE)
 
 
-def test_critic_batch_composition_changes_no_value(rollout: Rollout, critic: Critic) -> None:
-    alone, _ = critic.values(rollout.forest, 1)
-    together, _ = critic.values(rollout.forest, 10**6)
+def test_critic_batch_composition_changes_no_value(rollout: Rollout, critic: TextCritic) -> None:
+    alone = critic.values(rollout.forest, 1).values
+    together = critic.values(rollout.forest, 10**6).values
     assert np.ptp(alone) > 0.1
     np.testing.assert_allclose(together, alone, atol=TOLERANCE)
 
@@ -180,7 +183,7 @@ def test_joint_history_is_in_order_of_time(rollout: Rollout) -> None:
     """At each turn all observations, then all actions; V is read before the turn's actions."""
     forest = rollout.forest
     marks = [[-1], [-2]]
-    reading = readings(forest, [0, 1], marks)[0]
+    reading = in_time_order(forest, [0, 1], marks)[0]
     one, two = forest.transcript(0, 0), forest.transcript(0, 1)
     expected: list[int] = []
     for turn in range(len(one.spans)):

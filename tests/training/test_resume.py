@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import torch
 
 from collm.config import TrainConfig, resolve
 from collm.errors import CheckpointError, DivergedError, TaskError
+from collm.presets import merged
 from collm.tasks.minecraft.str_build import StrBuild
 from collm.training import checkpoint
 from collm.training.metrics import read, without_time
@@ -85,6 +87,34 @@ def test_kill_nine_at_three_random_moments(uninterrupted: Path, tmp_path: Path) 
     assert_same_ending(uninterrupted, run)
 
 
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "slow critics and a KL in the reward": (
+        "collm-dc",
+        {"critic": {"target": "polyak", "kind": "q"}, "policy": {"kl": "reward"}, "credit": {"target_lam": 1.0}},
+    ),
+    "caches and a hard target": ("collm-cc", {"critic": {"encoding": "caches", "target": "hard", "target_every": 2}}),
+    "a value head on the policy": ("ac", {"critic": {"backbone": "policy"}}),
+    "trees": ("marloo", {"rollout": {"samples": 2, "shape": "tree-cross"}, "env_steps": 150}),
+    "running means and a KL in the loss": ("magrpo", {"rollout": {"samples": 2}, "policy": {"kl": "loss"}}),
+    "greedy rollouts": ("maremax-greedy", {"rollout": {"samples": 2}}),
+}
+
+
+@pytest.mark.parametrize(("method", "values"), OTHERS.values(), ids=OTHERS)
+def test_what_other_methods_keep_is_in_the_checkpoint(method: str, values: dict[str, Any], tmp_path: Path) -> None:
+    """A run that goes on from its first checkpoint ends where it ended before."""
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    common = {key: value for key, value in SMALL.items() if method in ("collm-cc", "collm-dc", "ac") or key != "critic"}
+    every = {"run": {"checkpoint_every": 2, "threads": 2, "keep": 10}, "evaluation": {**SMALL["evaluation"], "every": 0}}
+    config = resolve("str-build", method, values=merged(common, every, values))
+    train(config, run)
+    shutil.copytree(run, copy)
+    first = checkpoint.available(copy / "checkpoints")[-1].name
+    assert first != checkpoint.latest(run / "checkpoints").name
+    resume(copy, name=first)
+    assert_same_ending(run, copy)
+
+
 def metrics_lines(run: Path) -> list[str]:
     path = run / "metrics.jsonl"
     return path.read_text().splitlines() if path.exists() else []
@@ -127,9 +157,9 @@ def test_a_damaged_checkpoint_is_named_and_the_previous_one_offered(uninterrupte
 def test_a_non_finite_loss_is_skipped_counted_and_stops_the_run_after_several(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from collm.learning import learner
+    from collm.learning import policy_update
 
-    monkeypatch.setattr(learner, "clipped", _not_a_number)
+    monkeypatch.setattr(policy_update, "surrogate", _not_a_number)
     with pytest.raises(DivergedError, match=r"5 updates in a row.*Try a lower policy\.lr"):
         train(small(env_steps=10_000), tmp_path / "run")
     records = read(tmp_path / "run" / "metrics.jsonl")
@@ -140,7 +170,7 @@ def test_a_non_finite_loss_is_skipped_counted_and_stops_the_run_after_several(
     assert all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point())
 
 
-def _not_a_number(logprobs: torch.Tensor, *rest: Any) -> Any:
+def _not_a_number(batch: Any, *rest: Any, **named: Any) -> Any:
     from collm.learning.losses import Surrogate
 
-    return Surrogate(logprobs.sum() * np.nan, logprobs.new_zeros(()), logprobs.new_ones(()))
+    return Surrogate(batch.logprobs.sum() * np.nan, batch.logprobs.detach(), batch.logprobs.new_zeros(()))

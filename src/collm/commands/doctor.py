@@ -19,7 +19,6 @@ from collm.config import resolve
 from collm.models.policy import weights_hash
 from collm.training.loop import Trainer
 from collm.training.setup import assemble
-from collm.training.state import Progress
 
 _EPISODES = 32
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
@@ -68,7 +67,7 @@ def _speed() -> dict[str, Any]:
         "str-build", preset="quick", values={"rollout": {"problems": _EPISODES}, "evaluation": {"every": 0}}
     )
     parts = assemble(config)
-    trainer = Trainer(config, parts, Progress())
+    trainer = Trainer(config, parts)
     trainer.step()
     started = time.perf_counter()
     record = trainer.step()

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from collm.credit.estimators import Credit, normalised, per_decision, temporal_difference
-from collm.rollout.forest import Forest
+from collm.credit.estimators import Credit, Evidence, per_decision, reach, temporal_difference
 
 
-def actor_critic(
-    forest: Forest, values: np.ndarray, bootstraps: np.ndarray, gamma: float, lam: float, normalise: bool
-) -> Credit:
+def actor_critic(evidence: Evidence) -> Credit:
     """TD(λ) advantages against a critic: CoLLM-CC with V(h_t), CoLLM-DC with one column V(h_i,t) per agent.
 
-    With one value column for the team the advantage δ_t is shared by all agents (paper: CoLLM-CC).
+    With one value column for the team the advantage δ_t is shared by all agents (paper: CoLLM-CC). A critic that also
+    has Q(h_t, a_t) gives A = Q − V instead: the SARSA residual of Q itself has expectation 0 when Q is exact.
     """
-    node_advantages, targets = temporal_difference(forest, values, bootstraps, gamma, lam)
-    weights = np.ones(len(forest.decisions))
-    advantages = per_decision(forest, node_advantages)
-    return Credit(normalised(advantages, weights) if normalise else advantages, weights, targets)
+    forest, values, bootstraps = evidence.forest, evidence.values, evidence.bootstraps
+    assert values is not None
+    assert bootstraps is not None
+    advantages, _ = temporal_difference(forest, values, bootstraps, evidence.gamma, evidence.lam)
+    slow = evidence.slow or (values, bootstraps)
+    _, targets = temporal_difference(forest, *slow, evidence.gamma, evidence.target_lam)
+    if evidence.action_values is not None:
+        advantages = evidence.action_values - values
+    return Credit(per_decision(forest, advantages), per_decision(forest, reach(forest)[:, None]), targets)

@@ -10,7 +10,8 @@ import numpy as np
 
 from collm.models.policy import Policy
 from collm.randomness import Key
-from collm.rollout.collector import Episode, Job, collect, inside_task
+from collm.rollout.collector import Episode, Job, collect
+from collm.rollout.referee import inside_task
 from collm.rollout.sampling import Sampling
 from collm.tasks.protocol import Problem, Task, without_agent
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from collm.rollout.collector import Episode, inside_task
+from collm.rollout.path import Episode
+from collm.rollout.referee import inside_task
 from collm.tasks.minecraft.render import side_by_side
 from collm.tasks.protocol import Task
 

@@ -1,130 +1,151 @@
-"""Critics: what they read, and values of all turns of an episode from one pass."""
+"""Critics: values of all turns of an episode, from text or from the agents' own caches, and what they learn from."""
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from collm.errors import ConfigError
 from collm.learning.batching import micro_batches, padded
+from collm.learning.readings import Reading, agent_marks, in_time_order, one_behind_the_other
+from collm.learning.settings import CriticSettings
 from collm.models.policy import Policy
 from collm.models.value import ValueModel
 from collm.rollout.forest import Forest
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
-    """One path as a critic reads it: tokens in order of time, and where each value is read."""
+class Values:
+    """What critics say about a forest. All arrays (nodes, values), in the task's units."""
 
-    tokens: list[int]
-    places: list[int]
-    """Positions of V(h_t), in the order of ``nodes``: the last observation token before the turn's actions."""
-    nodes: list[int]
-    bootstrap: int | None
-    """Position of V behind the last node, if the episode was cut from outside."""
-
-
-def readings(forest: Forest, agents: Sequence[int], marks: Sequence[Sequence[int]]) -> list[Reading]:
-    """Every path laid out in order of time: at each turn all observations, then all actions (DESIGN, contract 2).
-
-    ``agents`` are those whose histories are read: all for the joint history h_t, one for h_i,t. ``marks`` are the
-    tokens that say whose part follows.
-    """
-    nodes_of: list[list[int]] = [[] for _ in range(forest.paths)]
-    for node in range(len(forest)):
-        nodes_of[int(forest.path[node])].append(node)
-    return [_reading(forest, path, nodes, agents, marks) for path, nodes in enumerate(nodes_of)]
+    values: np.ndarray
+    """V(h_t) at each node, before its joint action."""
+    bootstraps: np.ndarray
+    """V at the observation kept behind a truncated node, 0 elsewhere."""
+    action_values: np.ndarray | None
+    """Q(h_t, a_t), of critics that have it."""
 
 
-def _reading(
-    forest: Forest, path: int, nodes: list[int], agents: Sequence[int], marks: Sequence[Sequence[int]]
-) -> Reading:
-    histories = [(marks[agent], forest.transcript(path, agent)) for agent in agents]
-    tokens: list[int] = []
-    places = []
-    for turn in range(len(histories[0][1].spans)):
-        for mark, transcript in histories:
-            span = transcript.spans[turn]
-            tokens += [*mark, *transcript.tokens[span.seen : span.said]]
-        places.append(len(tokens) - 1)
-        for mark, transcript in histories:
-            span = transcript.spans[turn]
-            tokens += [*mark, *transcript.tokens[span.said : span.stop]]
-    own = [places[int(forest.turn[node])] for node in nodes]
-    if not forest.truncated[nodes[-1]]:
-        return Reading(tokens[: places[-1] + 1], own, nodes, None)
-    for mark, transcript in histories:
-        tokens += [*mark, *transcript.tokens[transcript.spans[-1].stop :]]
-    return Reading(tokens, own, nodes, len(tokens) - 1)
+class Critic(abc.ABC):
+    """A value model with its way of reading a forest, and its slow copy if it makes targets with one."""
 
+    model: Any
+    """An ``nn.Module`` with a ``head`` (ValueHead), ``copy`` and ``follow``."""
 
-def agent_marks(policy: Policy, agents: int) -> list[list[int]]:
-    """The tokens that begin each agent's part in a joint history."""
-    encode = policy.chat.tokenizer.encode
-    return [encode(f"\n[Agent {agent + 1}]\n", add_special_tokens=False) for agent in range(agents)]
-
-
-class Critic:
-    """A value model with its way of reading a forest."""
-
-    def __init__(self, policy: Policy, agents: Sequence[int], team: int, outputs: int, normalise: bool) -> None:
-        """``policy`` provides backbone and tokenizer, ``agents`` are the ones it reads out of a team of ``team``."""
-        self.model = ValueModel(policy, outputs, normalise).eval()
-        self.context = policy.context
+    def __init__(self, model: Any, settings: CriticSettings, agents: Sequence[int], device: torch.device) -> None:
+        self.model = model.eval()
+        self.settings = settings
         self.agents = tuple(agents)
-        self.marks = agent_marks(policy, team) if len(self.agents) > 1 else [[]] * team
-        self.pad_id = policy.pad_id
-        self.device = policy.device
+        """The agents whose histories it reads."""
+        self.device = device
+        self.slow: Any = None if settings.target == "none" else model.copy()
+        """The target network."""
 
+    @property
+    def outputs(self) -> int:
+        """Columns of its values: 1 for the team (or one agent), or one per agent."""
+        return int(self.model.head.outputs)
+
+    @property
+    def has_actions(self) -> bool:
+        return self.settings.kind == "q"
+
+    @abc.abstractmethod
     def read(self, forest: Forest) -> list[Reading]:
         """What this critic sees of a forest."""
-        return readings(forest, self.agents, self.marks)
+
+    @abc.abstractmethod
+    def states(self, model: Any, batch: Sequence[Reading], places: Sequence[tuple[int, int]]) -> torch.Tensor:
+        """(places, width): the model's states at (reading of the batch, position) places."""
 
     @torch.no_grad()
-    def values(self, forest: Forest, token_budget: int) -> tuple[np.ndarray, np.ndarray]:
-        """(nodes, outputs) values in the task's units, and bootstraps behind truncated nodes (0 elsewhere)."""
-        outputs = self.model.head.out_features
-        values, bootstraps = np.zeros((len(forest), outputs)), np.zeros((len(forest), outputs))
+    def values(self, forest: Forest, token_budget: int, slow: bool = False) -> Values:
+        """Values of all nodes, from the critic or from its slow copy."""
+        model = self.slow if slow else self.model
+        found = [np.zeros((len(forest), self.outputs)) for _ in range(3)]
+        values, bootstraps, action_values = found
         todo = self.read(forest)
-        self._check_length(max(len(reading.tokens) for reading in todo))
         for group in micro_batches([len(reading.tokens) for reading in todo], token_budget):
             batch = [todo[i] for i in group]
-            places = [(row, place) for row, reading in enumerate(batch) for place in _all_places(reading)]
-            found = self.model.in_units(self._at(batch, places)).cpu().numpy()
+            before, behind = self._predict(model, batch, [reading.spots for reading in batch])
+            before = model.head.in_units(before).cpu().numpy()
             cursor = 0
             for reading in batch:
-                count = len(reading.nodes)
-                values[reading.nodes] = found[cursor : cursor + count]
+                count = len(reading.places)
+                values[reading.nodes[:count]] = before[cursor : cursor + count]
                 cursor += count
                 if reading.bootstrap is not None:
-                    bootstraps[reading.nodes[-1]] = found[cursor]
+                    bootstraps[reading.nodes[-1]] = before[cursor]
                     cursor += 1
-        return values, bootstraps
+            if behind is not None:
+                nodes = [node for reading in batch for node in reading.nodes[: len(reading.acted)]]
+                action_values[nodes] = model.head.in_units(behind).cpu().numpy()
+        return Values(values, bootstraps, action_values if self.has_actions else None)
 
-    def _check_length(self, longest: int) -> None:
+    def losses(self, todo: Sequence[Reading], targets: np.ndarray, token_budget: int) -> Iterator[torch.Tensor]:
+        """Summed squared errors of normalised values (V, and Q on the same targets), micro-batch by micro-batch."""
+        head = self.model.head
+        for group in micro_batches([len(reading.tokens) for reading in todo], token_budget):
+            batch = [todo[i] for i in group]
+            nodes = [node for reading in batch for node in reading.nodes]
+            wanted = head.in_norm(torch.from_numpy(targets[nodes]).to(self.device))
+            before, behind = self._predict(self.model, batch, [reading.places for reading in batch])
+            error = (before - wanted).square().sum()
+            yield error if behind is None else error + (behind - wanted).square().sum()
+
+    def _predict(
+        self, model: Any, batch: Sequence[Reading], spots: Sequence[Sequence[int]]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Normalised V at these positions of each reading, and Q behind the actions where the readings have them."""
+        before = [(row, place) for row, places in enumerate(spots) for place in places]
+        behind = [(row, place) for row, reading in enumerate(batch) for place in reading.acted]
+        states = self.states(model, batch, [*before, *behind])
+        actions = model.head(states[len(before) :], action=True) if behind else None
+        return model.head(states[: len(before)]), actions
+
+    def observe(self, targets: np.ndarray) -> None:
+        """Move the running statistics of the targets, before learning from them."""
+        self.model.head.observe(torch.from_numpy(targets).to(self.device))
+
+    def follow(self, update: int) -> None:
+        """After an update: the slow copy catches up, as the settings say. ``update`` counts from 0."""
+        if self.settings.target == "polyak":
+            self.slow.follow(self.model, self.settings.target_rate)
+        elif self.settings.target == "hard" and (update + 1) % self.settings.target_every == 0:
+            self.slow.follow(self.model, 1.0)
+
+
+class TextCritic(Critic):
+    """A critic that reads token histories with a causal backbone, its own or the policy's."""
+
+    def __init__(
+        self, policy: Policy, settings: CriticSettings, agents: Sequence[int], team: int, outputs: int
+    ) -> None:
+        """``policy`` provides backbone and tokenizer; ``agents`` are the ones it reads out of a team of ``team``."""
+        shared = settings.backbone == "policy"
+        model = ValueModel(policy, outputs, settings.normalise, settings.kind == "q", shared)
+        super().__init__(model, settings, agents, policy.device)
+        self.context = policy.context
+        self.marks = agent_marks(policy, team) if len(self.agents) > 1 else [[]] * team
+        self.pad_id = policy.pad_id
+
+    def read(self, forest: Forest) -> list[Reading]:
+        lay_out = one_behind_the_other if self.settings.encoding == "prompts" else in_time_order
+        found = lay_out(forest, self.agents, self.marks, self.has_actions)
+        longest = max(len(reading.tokens) for reading in found)
         if longest > self.context:
             raise ConfigError(
                 f"a joint history has {longest} tokens, and the critic's model reads {self.context}. "
                 "Set a smaller rollout.max_history, sampling.max_new_tokens or number of turns."
             )
+        return found
 
-    def losses(self, todo: Sequence[Reading], targets: np.ndarray, token_budget: int) -> Iterator[torch.Tensor]:
-        """Summed squared errors of normalised values, micro-batch by micro-batch."""
-        for group in micro_batches([len(reading.tokens) for reading in todo], token_budget):
-            batch = [todo[i] for i in group]
-            places = [(row, place) for row, reading in enumerate(batch) for place in reading.places]
-            nodes = [node for reading in batch for node in reading.nodes]
-            wanted = self.model.in_norm(torch.from_numpy(targets[nodes]).to(self.device))
-            yield (self._at(batch, places) - wanted).square().sum()
-
-    def _at(self, batch: Sequence[Reading], places: Sequence[tuple[int, int]]) -> torch.Tensor:
+    def states(self, model: Any, batch: Sequence[Reading], places: Sequence[tuple[int, int]]) -> torch.Tensor:
         tokens = padded([reading.tokens for reading in batch], self.pad_id, self.device)
         index = torch.tensor(places, device=self.device)
-        return self.model(tokens, index[:, 0], index[:, 1])
-
-
-def _all_places(reading: Reading) -> list[int]:
-    return [*reading.places, *([] if reading.bootstrap is None else [reading.bootstrap])]
+        return model.states(tokens, index[:, 0], index[:, 1])

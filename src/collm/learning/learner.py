@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from collm.credit import Credit
-from collm.learning.critic import Critic
-from collm.learning.logprobs import score
-from collm.learning.losses import clipped, policy_gradient
+from collm.credit import Credit, per_decision
+from collm.learning.critic import Critic, Values
+from collm.learning.policy_update import PolicyUpdate
+from collm.learning.reference import reference_logprobs
 from collm.learning.settings import CriticSettings, PolicySettings
 from collm.models.policy import Policy
 from collm.randomness import Key, generator
@@ -31,8 +31,10 @@ class Learner:
         critic_settings: CriticSettings,
         temperature: float,
         token_budget: int,
+        reference: Policy | None = None,
     ) -> None:
-        self.policies, self.critics = list(policies), list(critics)
+        """``reference`` is the frozen policy that a KL is taken to, if one is."""
+        self.policies, self.critics, self.reference = list(policies), list(critics), reference
         self.policy_settings, self.critic_settings = policy_settings, critic_settings
         self.temperature, self.token_budget = temperature, token_budget
         distinct = {id(policy): policy for policy in policies}
@@ -44,98 +46,135 @@ class Learner:
         self.skipped = 0
         """Optimiser steps skipped so far because a loss or gradient was not finite."""
 
-    def values(self, forest: Forest) -> tuple[np.ndarray, np.ndarray]:
-        """(nodes, columns) values and bootstraps of all critics side by side; no columns without critics."""
-        found = [critic.values(forest, self.token_budget) for critic in self.critics]
-        if not found:
-            return np.zeros((len(forest), 0)), np.zeros((len(forest), 0))
-        return np.concatenate([v for v, _ in found], 1), np.concatenate([b for _, b in found], 1)
+    @property
+    def heads(self) -> bool:
+        """Whether the critics are value heads on the policies."""
+        return self.critic_settings.backbone == "policy" and bool(self.critics)
+
+    def values(self, forest: Forest, slow: bool = False) -> Values | None:
+        """What all critics (or their slow copies) say, side by side; None without critics."""
+        if not self.critics:
+            return None
+        found = [critic.values(forest, self.token_budget, slow) for critic in self.critics]
+        actions = [values.action_values for values in found if values.action_values is not None]
+        return Values(
+            np.concatenate([values.values for values in found], 1),
+            np.concatenate([values.bootstraps for values in found], 1),
+            np.concatenate(actions, 1) if actions else None,
+        )
+
+    def reference_logprobs(self, forest: Forest) -> list[np.ndarray] | None:
+        """log π_ref of every response's tokens; None without a reference."""
+        if self.reference is None:
+            return None
+        return reference_logprobs(self.reference, forest, self.temperature, self.token_budget)
 
     def update(
-        self, forest: Forest, credit: Credit, lr_scale: float, key: tuple[Key, ...], move: bool
+        self,
+        forest: Forest,
+        credit: Credit,
+        lr_scale: float,
+        key: tuple[Key, ...],
+        move: bool,
+        update: int = 0,
+        reference: list[np.ndarray] | None = None,
     ) -> dict[str, Any]:
         """One update from one forest. With ``move`` false only the critics learn. Returns metrics."""
         metrics: dict[str, Any] = {}
         if credit.targets is not None:
-            metrics["critic"] = self._update_critics(forest, credit.targets, key)
+            self._observe(credit.targets)
+            if not self.heads or not move:
+                metrics["critic"] = self._update_critics(forest, credit.targets, key)
         if move:
-            metrics["policy"] = self._update_policies(forest, credit, lr_scale, key)
+            losses = PolicyUpdate(self.policy_settings, self.temperature, self.token_budget, forest, credit, reference)
+            metrics["policy"] = self._update_policies(losses, lr_scale, key)
+        for critic in self.critics:
+            critic.follow(update)
         return metrics
 
-    def _update_policies(
-        self, forest: Forest, credit: Credit, lr_scale: float, key: tuple[Key, ...]
-    ) -> dict[str, float]:
+    def _columns(self) -> Iterator[tuple[int, Critic, slice]]:
+        """Every critic with its place and its columns of the team's values."""
+        start = 0
+        for place, critic in enumerate(self.critics):
+            yield place, critic, slice(start, start + critic.outputs)
+            start += critic.outputs
+
+    def _observe(self, targets: np.ndarray) -> None:
+        for _, critic, columns in self._columns():
+            critic.observe(targets[:, columns])
+
+    def _update_policies(self, losses: PolicyUpdate, lr_scale: float, key: tuple[Key, ...]) -> dict[str, float]:
         settings = self.policy_settings
         records = []
         for place, (policy, agents) in enumerate(self.seats):
             optimiser = self.policy_optimisers[place]
             for group in optimiser.param_groups:
                 group["lr"] = settings.lr * lr_scale
-            histories = _by_history(forest, credit, agents)
+            heads = self._heads_of(agents, losses)
+            per_step = losses.episodes(agents) / settings.minibatches
+            histories = _by_history(losses.forest, losses.credit, agents)
             for part in _minibatches(histories, settings.epochs, settings.minibatches, (*key, "policy", place)):
                 batch = [decision for history in part for decision in history]
-                records.append(self._policy_step(policy, optimiser, forest, credit, batch))
+                records.append(self._policy_step(policy, optimiser, losses, batch, per_step, heads))
             policy.version += 1
-        return {name: float(np.mean([record[name] for record in records])) for name in records[0]} if records else {}
+        return _means(records)
 
-    def _policy_step(
-        self, policy: Policy, optimiser: torch.optim.Optimizer, forest: Forest, credit: Credit, batch: list[int]
-    ) -> dict[str, float]:
-        """One optimiser step on the mean surrogate over the responses of the batch."""
-        optimiser.zero_grad(set_to_none=True)
-        total = float(credit.weights[batch].sum())
-        sums = np.zeros(5)
-        for scored in score(policy, forest, batch, self.temperature, self.token_budget):
-            device = scored.logprobs.device
-            chosen = scored.decisions
-            gain = torch.from_numpy(credit.advantages[chosen] * credit.weights[chosen]).float().to(device)
-            sampled = torch.from_numpy(np.concatenate([forest.decisions[d].logprobs for d in chosen])).to(device)
-            surrogate = self._surrogate(scored.logprobs, sampled, scored.owner, gain)
-            loss = surrogate.loss / total
-            loss.backward()
-            moved = (sampled - scored.logprobs.detach()).double()
-            drift = (torch.expm1(-moved) + moved).sum().item()
-            sums += [loss.item(), surrogate.clipped.item(), surrogate.ratios.item(), drift, len(sampled)]
-        norm = self._step(policy.model, optimiser, sums[0], self.policy_settings.max_grad_norm)
+    def _heads_of(self, agents: Sequence[int], losses: PolicyUpdate) -> dict[int, tuple[Critic, np.ndarray]]:
+        """The value heads on a policy, by agent, with a target per response: (decisions, 1)."""
+        if not self.heads:
+            return {}
+        targets = losses.credit.targets
+        assert targets is not None
         return {
-            "loss": sums[0],
-            "grad_norm": norm,
-            "kl": sums[3] / sums[4],
-            "clip_fraction": sums[1] / sums[2] if sums[2] else 0.0,
+            critic.agents[0]: (critic, per_decision(losses.forest, targets[:, columns])[:, None])
+            for _, critic, columns in self._columns()
+            if critic.agents[0] in agents
         }
 
-    def _surrogate(self, logprobs: torch.Tensor, sampled: torch.Tensor, owner: torch.Tensor, gain: torch.Tensor) -> Any:
-        settings = self.policy_settings
-        if settings.loss == "policy-gradient":
-            return policy_gradient(logprobs, owner, gain)
-        return clipped(logprobs, sampled, owner, gain, settings.clip, settings.loss.removeprefix("clip-"))
+    def _policy_step(
+        self,
+        policy: Policy,
+        optimiser: torch.optim.Optimizer,
+        losses: PolicyUpdate,
+        batch: list[int],
+        episodes: float,
+        heads: dict[int, tuple[Critic, np.ndarray]],
+    ) -> dict[str, float]:
+        """One optimiser step on the mean surrogate over episodes: the responses of the batch, per ``episodes``."""
+        optimiser.zero_grad(set_to_none=True)
+        for agent in heads:
+            self.critic_optimisers[agent].zero_grad(set_to_none=True)
+        tally = losses.backward(policy, batch, episodes, heads)
+        norm = self._step(policy.model, optimiser, tally.loss, self.policy_settings.max_grad_norm)
+        for agent, (critic, _) in heads.items():
+            self._step(critic.model, self.critic_optimisers[agent], tally.loss, self.critic_settings.max_grad_norm)
+        return {**tally.record(losses.reference is not None), "grad_norm": norm}
 
     def _update_critics(self, forest: Forest, targets: np.ndarray, key: tuple[Key, ...]) -> dict[str, float]:
         settings = self.critic_settings
         records = []
-        column = 0
-        for place, (critic, optimiser) in enumerate(zip(self.critics, self.critic_optimisers, strict=True)):
-            outputs = critic.model.head.out_features
-            own = targets[:, column : column + outputs]
-            column += outputs
-            critic.model.observe(torch.from_numpy(own).to(critic.device))
-            todo = critic.read(forest)
+        for place, critic, columns in self._columns():
+            optimiser, own = self.critic_optimisers[place], targets[:, columns]
+            todo = [reading for reading in critic.read(forest) if reading.places]
             for batch in _minibatches(
                 list(range(len(todo))), settings.epochs, settings.minibatches, (*key, "critic", place)
             ):
                 optimiser.zero_grad(set_to_none=True)
-                count = sum(len(todo[i].nodes) for i in batch) * outputs
+                count = sum(len(todo[i].places) for i in batch) * critic.outputs
                 total = 0.0
                 for loss in critic.losses([todo[i] for i in batch], own, self.token_budget):
-                    (loss / count).backward()
+                    (settings.coefficient * loss / count).backward()
                     total += loss.item() / count
                 norm = self._step(critic.model, optimiser, total, settings.max_grad_norm)
                 records.append({"loss": total, "grad_norm": norm})
-        return {name: float(np.mean([record[name] for record in records])) for name in records[0]}
+        return _means(records)
 
-    def _step(self, model: torch.nn.Module, optimiser: torch.optim.Optimizer, loss: float, max_norm: float) -> float:
+    def _step(
+        self, model: torch.nn.Module, optimiser: torch.optim.Optimizer, loss: float, max_norm: float | None
+    ) -> float:
         """Clip and step; a non-finite loss or gradient skips the step and is counted. Returns the gradient norm."""
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm).item()
+        limit = float("inf") if max_norm is None else max_norm
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), limit).item()
         if np.isfinite(loss) and np.isfinite(norm):
             optimiser.step()
         else:
@@ -146,6 +185,10 @@ class Learner:
 def _adamw(model: torch.nn.Module, settings: PolicySettings | CriticSettings) -> torch.optim.AdamW:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=False, foreach=True)
+
+
+def _means(records: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([record[name] for record in records])) for name in records[0]} if records else {}
 
 
 def _by_history(forest: Forest, credit: Credit, agents: Sequence[int]) -> list[list[int]]:

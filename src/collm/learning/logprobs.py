@@ -24,10 +24,19 @@ class Scored:
     """(tokens,): position in ``decisions`` of each token's response."""
     logprobs: torch.Tensor
     """(tokens,): log π(token | history), fp32, with gradient if it was asked for."""
+    entropy: torch.Tensor | None
+    """(tokens,): entropy of the distribution that each token was drawn from, nats; None unless asked for."""
+    openings: torch.Tensor
+    """(decisions, width): last-layer states at the last observation token before each response."""
 
 
 def score(
-    policy: Policy, forest: Forest, decisions: Sequence[int], temperature: float, token_budget: int
+    policy: Policy,
+    forest: Forest,
+    decisions: Sequence[int],
+    temperature: float,
+    token_budget: int,
+    entropy: bool = False,
 ) -> Iterator[Scored]:
     """Score responses in micro-batches; the log-probability of a macro-action is the sum over its tokens (contract 4).
 
@@ -41,7 +50,9 @@ def score(
     for group in micro_batches(ends, token_budget):
         sequences = [forest.transcripts[rows[i]].tokens[: ends[i]] for i in group]
         chosen = [by_transcript[rows[i]] for i in group]
-        yield _score_batch(policy, sequences, [[(d, forest.decisions[d]) for d in row] for row in chosen], temperature)
+        yield _score_batch(
+            policy, sequences, [[(d, forest.decisions[d]) for d in row] for row in chosen], temperature, entropy
+        )
 
 
 def _score_batch(
@@ -49,6 +60,7 @@ def _score_batch(
     sequences: list[list[int]],
     chosen: list[list[tuple[int, Decision]]],
     temperature: float,
+    entropy: bool,
 ) -> Scored:
     tokens = padded(sequences, policy.pad_id, policy.device)
     row_of, position_of, owner = [], [], []
@@ -62,7 +74,10 @@ def _score_batch(
             order.append(index)
     rows = torch.from_numpy(np.concatenate(row_of)).to(policy.device)
     positions = torch.from_numpy(np.concatenate(position_of)).to(policy.device)
+    owners = np.concatenate(owner)
     hidden = policy.hidden(tokens)[rows, positions - 1]
     logprobs = log_distribution(policy.logits(hidden), temperature)
     picked = logprobs.gather(-1, tokens[rows, positions][:, None]).squeeze(-1)
-    return Scored(order, torch.from_numpy(np.concatenate(owner)).to(policy.device), picked)
+    spread = -(logprobs.exp() * logprobs).sum(-1) if entropy else None
+    first = torch.from_numpy(np.flatnonzero(np.diff(owners, prepend=-1))).to(policy.device)
+    return Scored(order, torch.from_numpy(owners).to(policy.device), picked, spread, hidden[first])

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Literal
 
+from collm.credit.normalisation import Normalisation
 from collm.options import Range
+
+PolicyLoss = Literal["policy-gradient", "clip-token", "clip-sequence"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +19,12 @@ class CreditSettings:
     """Discount per turn; by default the task's own."""
     lam: Annotated[float, Range(0, 1)] = 0.5
     """λ of TD(λ); 0 is the paper's one-step error, 1 the Monte-Carlo return against the critic."""
-    normalise: bool = True
-    """Centre and scale advantages over the whole batch."""
+    target_lam: Annotated[float, Range(0, 1)] | None = None
+    """λ of the critic's targets: 0 is TD(0), 1 the Monte-Carlo return; by default the same as lam."""
+    normalise: Normalisation = "batch"
+    """Advantages as they are (none), divided by their root mean square over the batch (scale), or centred and scaled
+    over the batch, per agent and turn (seat: released actor-critic), or within each group (group: released Monte
+    Carlo, biased)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,20 +34,30 @@ class PolicySettings:
     lr: Annotated[float, Range(0, 1, open_low=True)] = 8e-4
     """Learning rate of AdamW, one optimiser per agent. The default is for tiny; models of billions of parameters
     want a hundredth of it or less."""
-    schedule: Literal["constant", "linear"] = "linear"
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
     """Whether the learning rate stays or falls to a tenth over the budget of env steps."""
     lr_warmup_updates: Annotated[int, Range(0)] = 2
     """Updates over which the learning rate rises to its value: AdamW's first steps are as long as any, and blind."""
-    loss: Literal["policy-gradient", "clip-token", "clip-sequence"] = "clip-token"
+    loss: PolicyLoss = "clip-token"
     """The paper's loss (one epoch), or the clipped ratio per token or per response."""
     clip: Annotated[float, Range(0, 10, open_low=True)] = 0.2
     """How far a ratio may move from 1 before it is clipped."""
+    length: Literal["sum", "mean", "tokens"] = "sum"
+    """A response's tokens count as their sum (the macro-action's log-probability; the exact gradient), as their mean
+    (short responses weigh more; with clip-sequence the ratio is the geometric mean), or every token of the batch alike."""
+    kl: Literal["none", "reward", "loss"] = "none"
+    """KL to the model the run started from: taken off the reward (k1 = d), or added to the loss (k2 = d²/2), with
+    d = log π − log π_ref per sampled token."""
+    kl_coefficient: Annotated[float, Range(0)] = 0.05
+    """Weight of that KL, in reward units per nat."""
+    entropy: Annotated[float, Range(0)] = 0.0
+    """Weight of the entropy bonus, per token of a response."""
     epochs: Annotated[int, Range(1, 100)] = 1
     """Passes over each batch."""
     minibatches: Annotated[int, Range(1, 1024)] = 3
     """Optimiser steps per pass."""
-    max_grad_norm: Annotated[float, Range(0, open_low=True)] = 1.0
-    """Gradient-norm clipping, per agent."""
+    max_grad_norm: Annotated[float, Range(0, open_low=True)] | None = 1.0
+    """Gradient-norm clipping, per agent; null for none."""
     weight_decay: Annotated[float, Range(0, 1)] = 0.0
     """Weight decay of AdamW."""
 
@@ -49,6 +66,26 @@ class PolicySettings:
 class CriticSettings:
     """The critic and its update."""
 
+    kind: Literal["v", "q"] = "v"
+    """V(h): advantages from the rewards and V. Or V and Q(h, a): the advantage is Q − V."""
+    encoding: Literal["time-order", "prompts", "caches"] = "time-order"
+    """How a critic reads histories: in order of time, one pass for all turns; as the released code does, the agents'
+    prompts one behind the other, again at every turn; or by a value query over the agents' own key/value caches, where
+    nothing is encoded again."""
+    backbone: Literal["separate", "policy"] = "separate"
+    """A network of its own, or a value head on the policy's states, learned together with the policy (only for a critic
+    of one agent's own history)."""
+    coefficient: Annotated[float, Range(0, open_low=True)] = 1.0
+    """Factor of the value loss."""
+    normalise: Literal["popart", "running", "none"] = "popart"
+    """Value targets by their running mean and spread, with the values kept where they were when these move (popart) or
+    not (running); or in the task's units."""
+    target: Literal["none", "hard", "polyak"] = "none"
+    """Make targets with a slow copy of the critic: copied every target_every updates, or following by target_rate."""
+    target_every: Annotated[int, Range(1)] = 4
+    """Updates between copies of a hard target network."""
+    target_rate: Annotated[float, Range(0, 1, open_low=True)] = 0.2
+    """How far a Polyak target network follows per update."""
     lr: Annotated[float, Range(0, 1, open_low=True)] = 1e-3
     """Learning rate of AdamW."""
     epochs: Annotated[int, Range(1, 100)] = 1
@@ -57,9 +94,7 @@ class CriticSettings:
     """Optimiser steps per pass."""
     warmup_updates: Annotated[int, Range(0)] = 2
     """Updates in which only the critic learns, before the policies move."""
-    normalise: bool = True
-    """Running normalisation of value targets (PopArt)."""
-    max_grad_norm: Annotated[float, Range(0, open_low=True)] = 1.0
-    """Gradient-norm clipping."""
+    max_grad_norm: Annotated[float, Range(0, open_low=True)] | None = 1.0
+    """Gradient-norm clipping; null for none."""
     weight_decay: Annotated[float, Range(0, 1)] = 0.0
     """Weight decay of AdamW."""

@@ -49,6 +49,12 @@ class RowLayer(CacheLayerMixin):
         self.keys[targets] = self.keys[sources]
         self.values[targets] = self.values[sources]
 
+    def gather(self, sources: torch.Tensor) -> None:
+        """The rows become copies of rows ``sources``."""
+        if self.is_initialized:
+            self.keys = self.keys[sources]
+            self.values = self.values[sources]
+
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.owner.width, 0
 
@@ -99,3 +105,10 @@ class RowCache(Cache):
         """Rows ``targets`` take what rows ``sources`` held, in every layer (simultaneously)."""
         for layer in self.layers:
             layer.move(targets, sources)
+
+    def gather(self, sources: torch.Tensor) -> None:
+        """The rows become copies of rows ``sources``, in every layer: as many as there are sources."""
+        self.rows = len(sources)
+        self.row_index = torch.arange(self.rows, device=self.row_index.device)
+        for layer in self.layers:
+            layer.gather(sources)

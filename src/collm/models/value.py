@@ -1,8 +1,9 @@
-"""A critic's network: a causal backbone without its language-model head, and an fp32 value head with PopArt."""
+"""A critic's network: a causal backbone without its language-model head, and fp32 value heads with normalised targets."""
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -10,42 +11,41 @@ from torch import nn
 from collm.models.policy import Policy
 
 _TINY_SPREAD = 1e-4
+TargetScale = Literal["popart", "running", "none"]
 
 
-class ValueModel(nn.Module):
-    """V(history) from the last-layer state at chosen tokens.
+class ValueHead(nn.Module):
+    """From hidden states to values. It predicts normalised targets; ``mean`` and ``spread`` turn them into the task's units.
 
-    The head predicts normalised targets; ``mean`` and ``spread`` turn them into the task's units. When these running
-    statistics move, the head is rescaled so that every value stays what it was (PopArt, arXiv 1602.07714).
+    With ``popart``, when these running statistics move, the weights are rescaled so that every value stays what it was
+    (arXiv 1602.07714); with ``running`` they are not; with ``none`` targets are predicted in the task's units.
     """
 
     mean: torch.Tensor
     second_moment: torch.Tensor
     weight: torch.Tensor
 
-    def __init__(self, policy: Policy, outputs: int, normalise: bool) -> None:
-        """Takes the policy's backbone as its own; ``outputs`` is 1 for a team reward, else one per agent."""
+    def __init__(self, width: int, outputs: int, scale: TargetScale, actions: bool) -> None:
+        """``outputs`` is 1 for a team reward, else one per agent; with ``actions`` there is a Q beside each V."""
         super().__init__()
-        self.backbone: Any = policy.model.base_model
-        self.normalise = normalise
-        width = policy.model.config.get_text_config().hidden_size
-        self.head = nn.utils.skip_init(nn.Linear, width, outputs, dtype=torch.float32)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.outputs, self.scale, self.copies = outputs, scale, 2 if actions else 1
+        self.linear = nn.utils.skip_init(nn.Linear, width, outputs * self.copies, dtype=torch.float32)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
         for name in ("mean", "second_moment", "weight"):
             self.register_buffer(name, torch.zeros(outputs, dtype=torch.float64))
+
+    def forward(self, states: torch.Tensor, action: bool = False) -> torch.Tensor:
+        """(places, width) → (places, outputs): normalised V, or Q where the states stand behind the actions."""
+        rows = slice(self.outputs, None) if action else slice(0, self.outputs)
+        return nn.functional.linear(states.float(), self.linear.weight[rows], self.linear.bias[rows])
 
     @property
     def spread(self) -> torch.Tensor:
         """Running standard deviation of the targets; 1 before any were seen."""
-        if not self.normalise or float(self.weight.max()) == 0:
+        if self.scale == "none" or float(self.weight.max()) == 0:
             return torch.ones_like(self.mean)
         return (self.second_moment - self.mean**2).clamp_min(_TINY_SPREAD**2).sqrt()
-
-    def forward(self, tokens: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """(places, outputs): normalised values at (row, position) places of a padded batch of token ids."""
-        states = self.backbone(input_ids=tokens, use_cache=False).last_hidden_state
-        return self.head(states[rows, positions].float())
 
     def in_units(self, normalised: torch.Tensor) -> torch.Tensor:
         """Values in the task's units."""
@@ -57,14 +57,70 @@ class ValueModel(nn.Module):
 
     @torch.no_grad()
     def observe(self, targets: torch.Tensor, rate: float = 0.1) -> None:
-        """Move the running statistics towards a batch of targets (places, outputs), preserving all values."""
-        if not self.normalise or len(targets) == 0 or not bool(torch.isfinite(targets).all()):
+        """Move the running statistics towards a batch of targets (places, outputs)."""
+        if self.scale == "none" or len(targets) == 0 or not bool(torch.isfinite(targets).all()):
             return
+        weight = self.weight * (1 - rate) + rate
+        step = rate / weight
+        mean = self.mean.lerp(targets.double().mean(0), step)
+        second_moment = self.second_moment.lerp(targets.double().square().mean(0), step)
+        self._use_statistics(mean, second_moment, weight)
+
+    @torch.no_grad()
+    def _use_statistics(self, mean: torch.Tensor, second_moment: torch.Tensor, weight: torch.Tensor) -> None:
         old_mean, old_spread = self.mean.clone(), self.spread.clone()
-        self.weight.mul_(1 - rate).add_(rate)
-        step = rate / self.weight
-        self.mean.lerp_(targets.double().mean(0), step)
-        self.second_moment.lerp_(targets.double().square().mean(0), step)
-        scale = old_spread / self.spread
-        self.head.weight.mul_(scale[:, None].float())
-        self.head.bias.copy_((self.head.bias.double() * scale + (old_mean - self.mean) / self.spread).float())
+        self.mean.copy_(mean)
+        self.second_moment.copy_(second_moment)
+        self.weight.copy_(weight)
+        if self.scale == "popart":
+            scale = (old_spread / self.spread).repeat(self.copies)
+            shift = ((old_mean - self.mean) / self.spread).repeat(self.copies)
+            self.linear.weight.mul_(scale[:, None].float())
+            self.linear.bias.copy_((self.linear.bias.double() * scale + shift).float())
+
+    @torch.no_grad()
+    def follow(self, leader: ValueHead, rate: float) -> None:
+        """Move towards another head, in its statistics; 1 makes a copy."""
+        self._use_statistics(leader.mean, leader.second_moment, leader.weight)
+        follow(self.linear, leader.linear, rate)
+
+
+class ValueModel(nn.Module):
+    """V(history) from the last-layer state at chosen tokens."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        outputs: int,
+        scale: TargetScale = "popart",
+        actions: bool = False,
+        shared: bool = False,
+    ) -> None:
+        """Takes the policy's backbone as its own; one that is ``shared`` with the policy is only read."""
+        super().__init__()
+        backbone: Any = policy.model.base_model
+        self.own_backbone = None if shared else backbone
+        self._read = (backbone,)
+        self.head = ValueHead(policy.model.config.get_text_config().hidden_size, outputs, scale, actions)
+
+    def states(self, tokens: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """(places, width): last-layer states at (row, position) places of a padded batch of token ids."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.own_backbone is not None):
+            return self._read[0](input_ids=tokens, use_cache=False).last_hidden_state[rows, positions]
+
+    def copy(self) -> ValueModel:
+        """A slow copy of this network, without gradients."""
+        return copy.deepcopy(self).requires_grad_(False)
+
+    def follow(self, leader: ValueModel, rate: float) -> None:
+        """Move a slow copy towards its leader; 1 makes it equal."""
+        if self.own_backbone is not None and leader.own_backbone is not None:
+            follow(self.own_backbone, leader.own_backbone, rate)
+        self.head.follow(leader.head, rate)
+
+
+@torch.no_grad()
+def follow(slow: nn.Module, leader: nn.Module, rate: float) -> None:
+    """Move the parameters of a slow copy towards its leader's."""
+    for own, other in zip(slow.parameters(), leader.parameters(), strict=True):
+        own.lerp_(other, rate)

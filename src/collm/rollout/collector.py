@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from collm.errors import CollmError, ConfigError, TaskError
+from collm.errors import ConfigError
 from collm.models.policy import Policy
-from collm.randomness import Key, integer, uniforms
-from collm.rollout.engine import Response, Session
+from collm.randomness import Key, integer
+from collm.rollout.branching import Branching
+from collm.rollout.engine import Response
 from collm.rollout.forest import Decision, Forest, Transcript
+from collm.rollout.path import Episode, Job, Path
+from collm.rollout.referee import begin, execute, inside_task
 from collm.rollout.sampling import Sampling
-from collm.tasks.protocol import Message, Observation, Problem, Step, Task, team_rewards
+from collm.rollout.table import Table
+from collm.tasks.protocol import Step, Task
 
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One episode to play. ``sample`` numbers the episodes of one problem; its draws depend on nothing else."""
-
-    problem: Problem
-    group: int
-    """Index of the problem within the rollout; episodes of one group are siblings from the root on."""
-    sample: int = 0
-
-
-@dataclasses.dataclass
-class Episode:
-    """What happened in one episode, as the task and people see it."""
-
-    job: Job
-    seed: int
-    state: Any
-    observations: list[tuple[Observation, ...]]
-    """(turns, agents): what each agent saw at each turn."""
-    actions: list[tuple[str, ...]] = dataclasses.field(default_factory=list)
-    """(turns, agents): what each agent wrote."""
-    rewards: list[tuple[float, ...]] = dataclasses.field(default_factory=list)
-    """(turns, agents)."""
-    info: list[Mapping[str, Any]] = dataclasses.field(default_factory=list)
-    """(turns,): the task's facts about each turn."""
-    ended: bool = False
+__all__ = ["Branching", "Episode", "Job", "Rollout", "collect", "inside_task"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +28,7 @@ class Rollout:
     """Episodes for people, the forest for learning."""
 
     episodes: list[Episode]
+    """(paths,): the episode of each path, in full from its root."""
     forest: Forest
 
 
@@ -61,17 +39,30 @@ def collect(
     sampling: Sampling,
     key: tuple[Key, ...],
     max_history: int | None = None,
+    branching: Branching | None = None,
+    keep_caches: bool = False,
 ) -> Rollout:
-    """Play every job to its end. All randomness is keyed by ``key`` + (problem id, sample, turn, agent).
+    """Play every job to its end: as one episode, or with ``branching`` as one tree.
+
+    In a tree every agent gives several responses at every state, each joint action of them is executed from that state,
+    and each ends or goes on by itself. Its first child continues a path, every other child begins one with a copy
+    of the past. All randomness is keyed by ``key`` + (problem id, sample, turn, agent, sibling), in trees with the
+    indices of the joint actions from the root on between sample and turn.
 
     An episode whose next turn might not fit into ``max_history`` tokens (default: the model's context) is cut from
-    outside: truncated, with its next observation kept. Raises TaskError for an exception inside the task.
+    outside: truncated, with its next observation kept. With ``keep_caches`` the transcripts of a linear rollout keep what
+    the policies' caches hold of them. Raises TaskError for an exception inside the task.
     """
-    return _Collection(task, policies, jobs, sampling, key, max_history).run()
+    collection = _Collection(task, policies, jobs, sampling, key, max_history, branching)
+    rollout = collection.run()
+    if keep_caches:
+        for table in collection.tables:
+            table.keep_caches()
+    return rollout
 
 
 class _Collection:
-    """The state of one call of ``collect``."""
+    """The state of one call of ``collect``. A linear rollout is a tree of one joint action that is all one path."""
 
     def __init__(
         self,
@@ -81,101 +72,122 @@ class _Collection:
         sampling: Sampling,
         key: tuple[Key, ...],
         max_history: int | None,
+        branching: Branching | None,
     ) -> None:
-        self.task, self.policies, self.jobs, self.sampling, self.key = task, policies, jobs, sampling, key
+        self.task, self.policies, self.sampling, self.key, self.branching = task, policies, sampling, key, branching
         self.limit = min([policy.context for policy in policies] + ([max_history] if max_history else []))
-        self.transcripts = [Transcript(agent) for _ in jobs for agent in range(task.agents)]
+        self.joint_actions = branching.joint(task.agents) if branching else [(0,) * task.agents]
         self.decisions: list[Decision] = []
         self.nodes: list[dict[str, Any]] = []
-        self.last_node = [-1] * len(jobs)
-        self.sessions = self._sessions()
+        self.groups: dict[tuple[int, int], int] = {}
+        self.paths = [self._begin(number, job) for number, job in enumerate(jobs)]
+        self.tables = self._tables()
 
-    def _sessions(self) -> list[tuple[Session, list[int]]]:
-        """One session per distinct set of weights, with the agents that it plays."""
-        seats: dict[int, list[int]] = {}
-        for agent, policy in enumerate(self.policies):
-            seats.setdefault(id(policy), []).append(agent)
-        return [
-            (
-                Session(self.policies[agents[0]], len(self.jobs) * len(agents), self.sampling, self._draws(agents)),
-                agents,
-            )
-            for agents in seats.values()
-        ]
-
-    def _draws(self, agents: list[int]) -> Any:
-        """The uniform numbers of a session's row at a turn; a row is an episode and one of the session's agents."""
-
-        def draws(row: int, turn: int) -> np.ndarray:
-            job, agent = self.jobs[row // len(agents)], agents[row % len(agents)]
-            return uniforms(self.sampling.max_new_tokens, *self.key, job.problem.id, job.sample, turn, agent, 0)
-
-        return draws
-
-    def run(self) -> Rollout:
-        episodes = [self._begin(index, job) for index, job in enumerate(self.jobs)]
-        turn = 0
-        while live := [index for index, episode in enumerate(episodes) if not episode.ended]:
-            responses = self._respond(live, turn)
-            for index in live:
-                self._execute(index, episodes[index], responses[index], turn)
-            turn += 1
-        return Rollout(episodes, self._forest())
-
-    def _begin(self, index: int, job: Job) -> Episode:
+    def _begin(self, number: int, job: Job) -> Path:
         seed = integer(*self.key, "task", job.problem.id, job.sample)
-        with inside_task(self.task, job.problem, 0):
-            start = self.task.reset(job.problem, seed)
-            _require_observations(start.observations, self.task.agents)
+        start = begin(self.task, job.problem, seed)
+        agents = range(self.task.agents)
+        path = Path(
+            number,
+            Episode(job, seed, start.state, [start.observations]),
+            list(map(Transcript, agents)),
+            [-1 for _ in agents],
+        )
         for agent, observation in enumerate(start.observations):
             tokens = self.policies[agent].chat.opening(observation)
-            self.transcripts[index * self.task.agents + agent].observe(tokens)
-            if len(tokens) + self.sampling.max_new_tokens > self.limit:
+            path.transcripts[agent].observe(tokens)
+            if self._may_not_fit(path.transcripts[agent]):
                 raise ConfigError(
                     f"problem {job.problem.id!r}: agent {agent}'s first observation has {len(tokens)} tokens, and with "
                     f"sampling.max_new_tokens = {self.sampling.max_new_tokens} that does not fit into {self.limit}. "
                     "Set a smaller sampling.max_new_tokens, a larger rollout.max_history, or take a model with more context."
                 )
-        return Episode(job, seed, start.state, [start.observations])
+        return path
 
-    def _respond(self, live: list[int], turn: int) -> dict[int, list[Response]]:
-        """Every agent's response in every live episode: one batched call per distinct policy."""
-        agents = self.task.agents
-        found: dict[int, list[Response]] = {index: [None] * agents for index in live}  # type: ignore[list-item]
-        for session, seats in self.sessions:
-            rows = [index * len(seats) + place for index in live for place in range(len(seats))]
-            seen = []
-            for index in live:
-                for agent in seats:
-                    transcript = self.transcripts[index * agents + agent]
-                    seen.append(transcript.tokens[transcript.spans[-1].stop if transcript.spans else 0 :])
-            for row, response in zip(rows, session.respond(rows, seen, turn), strict=True):
-                found[row // len(seats)][seats[row % len(seats)]] = response
+    def _may_not_fit(self, transcript: Transcript) -> bool:
+        return len(transcript.tokens) + self.sampling.max_new_tokens > self.limit
+
+    def _tables(self) -> list[Table]:
+        """One table per distinct set of weights, for the agents that play with them."""
+        seats: dict[int, list[int]] = {}
+        for agent, policy in enumerate(self.policies):
+            seats.setdefault(id(policy), []).append(agent)
+        width = self.branching.width if self.branching else 1
+        return [
+            Table(self.policies[agents[0]], agents, self.paths, width, self.sampling, self.key)
+            for agents in seats.values()
+        ]
+
+    def run(self) -> Rollout:
+        turn = 0
+        while live := [path for path in self.paths if not path.episode.ended]:
+            responses = self._respond(live, turn)
+            for path in live:
+                self._act(path, [responses[path.number, agent] for agent in range(self.task.agents)])
+            turn += 1
+        return Rollout([path.episode for path in self.paths], self._forest())
+
+    def _respond(self, live: list[Path], turn: int) -> dict[tuple[int, int], list[Response]]:
+        """(path number, agent) → every sibling's response, behind every live path."""
+        found: dict[tuple[int, int], list[Response]] = {}
+        for table in self.tables:
+            if self.branching and turn > 0:
+                table.branch(live)
+            found |= table.respond(turn)
         return found
 
-    def _execute(self, index: int, episode: Episode, responses: list[Response], turn: int) -> None:
+    def _act(self, path: Path, responses: list[list[Response]]) -> None:
+        """Execute every joint action behind a path; ``responses`` are (agents, siblings)."""
+        children = [path]
+        for _ in self.joint_actions[1:]:
+            children.append(path.branch(len(self.paths)))
+            self.paths.append(children[-1])
+        label = (path.number if self.branching else path.episode.job.group, path.turn)
+        group = self.groups.setdefault(label, len(self.groups))
+        known: dict[tuple[int, int], int] = {}
+        for index, (child, siblings) in enumerate(zip(children, self.joint_actions, strict=True)):
+            if self.branching:
+                child.route += (index,)
+            joint = [responses[agent][sibling] for agent, sibling in enumerate(siblings)]
+            decisions = self._decide(child, siblings, joint, known)
+            self._execute(child, joint, group, decisions)
+
+    def _decide(
+        self, path: Path, siblings: tuple[int, ...], joint: list[Response], known: dict[tuple[int, int], int]
+    ) -> list[int]:
+        """Append a joint action to a path's histories and return its decisions (agents,).
+
+        ``known``, (agent, sibling) → decision, holds those that an earlier joint action of the same state brought.
+        """
+        for agent, (sibling, response) in enumerate(zip(siblings, joint, strict=True)):
+            path.rows[agent] += sibling
+            span = path.transcripts[agent].respond(response.tokens)
+            if (agent, sibling) not in known:
+                known[agent, sibling] = len(self.decisions)
+                place = path.number * self.task.agents + agent
+                self.decisions.append(Decision(agent, sibling, place, span, response.logprobs))
+        return [known[pair] for pair in enumerate(siblings)]
+
+    def _execute(self, path: Path, joint: list[Response], group: int, decisions: list[int]) -> None:
         """Execute one joint action and record its node."""
-        texts = tuple(
-            policy.chat.text(response.tokens) for policy, response in zip(self.policies, responses, strict=True)
-        )
-        with inside_task(self.task, episode.job.problem, turn):
-            step = self.task.step(episode.job.problem, episode.state, texts)
-            rewards = _checked_rewards(self.task, step, turn)
-        decisions = [self._decide(index, agent, response) for agent, response in enumerate(responses)]
-        cut = False if step.terminated else self._observe(index, step, responses)
+        episode, turn = path.episode, path.turn
+        texts = tuple(policy.chat.text(response.tokens) for policy, response in zip(self.policies, joint, strict=True))
+        step, rewards = execute(self.task, episode.job.problem, episode.state, texts, turn)
+        cut = False if step.terminated else self._observe(path, step, joint)
         self.nodes.append(
             {
                 "problem": episode.job.group,
-                "path": index,
-                "parent": self.last_node[index],
+                "path": path.number,
+                "parent": path.node,
                 "turn": turn,
+                "group": group,
                 "rewards": rewards,
                 "terminated": step.terminated,
                 "truncated": (step.truncated or cut) and not step.terminated,
                 "decision": decisions,
             }
         )
-        self.last_node[index] = len(self.nodes) - 1
+        path.node = len(self.nodes) - 1
         episode.state = step.state
         episode.actions.append(texts)
         episode.rewards.append(rewards)
@@ -184,21 +196,12 @@ class _Collection:
         if step.observations is not None and not episode.ended:
             episode.observations.append(step.observations)
 
-    def _decide(self, index: int, agent: int, response: Response) -> int:
-        place = index * self.task.agents + agent
-        span = self.transcripts[place].respond(response.tokens)
-        self.decisions.append(Decision(agent, 0, place, span, response.logprobs))
-        return len(self.decisions) - 1
-
-    def _observe(self, index: int, step: Step, responses: list[Response]) -> bool:
+    def _observe(self, path: Path, step: Step, joint: list[Response]) -> bool:
         """Append the next observations; True if some agent's next turn might not fit."""
         assert step.observations is not None
-        cut = False
-        for agent, (observation, response) in enumerate(zip(step.observations, responses, strict=True)):
-            transcript = self.transcripts[index * self.task.agents + agent]
-            transcript.observe(self.policies[agent].chat.following(observation, response.tokens[-1]))
-            cut |= len(transcript.tokens) + self.sampling.max_new_tokens > self.limit
-        return cut
+        for agent, (observation, response) in enumerate(zip(step.observations, joint, strict=True)):
+            path.transcripts[agent].observe(self.policies[agent].chat.following(observation, response.tokens[-1]))
+        return any(self._may_not_fit(transcript) for transcript in path.transcripts)
 
     def _forest(self) -> Forest:
         def column(name: str, kind: Any, *shape: int) -> np.ndarray:
@@ -211,43 +214,11 @@ class _Collection:
             path=column("path", np.int64),
             parent=column("parent", np.int64),
             turn=column("turn", np.int64),
+            group=column("group", np.int64),
             rewards=column("rewards", np.float64, agents),
             terminated=column("terminated", bool),
             truncated=column("truncated", bool),
             decision=column("decision", np.int64, agents),
             decisions=tuple(self.decisions),
-            transcripts=tuple(self.transcripts),
+            transcripts=tuple(transcript for path in self.paths for transcript in path.transcripts),
         )
-
-
-def _checked_rewards(task: Task, step: Step, turn: int) -> tuple[float, ...]:
-    """The rewards per agent of a step that keeps the protocol; raises ValueError if it does not."""
-    rewards = team_rewards(step, task.agents)
-    if len(rewards) != task.agents:
-        raise ValueError(f"{len(rewards)} rewards for {task.agents} agents")
-    if not step.ended and turn + 1 >= task.turns:
-        raise ValueError(f"the episode goes on after its last turn (turns = {task.turns})")
-    if not step.terminated:
-        _require_observations(step.observations, task.agents)
-    return rewards
-
-
-def _require_observations(observations: Any, agents: int) -> None:
-    if not isinstance(observations, tuple) or len(observations) != agents:
-        raise ValueError(f"expected a tuple of {agents} observations, found {observations!r:.80}")
-    if not all(isinstance(one, tuple) and all(isinstance(m, Message) for m in one) for one in observations):
-        raise ValueError("every observation must be a tuple of Message")
-
-
-@contextlib.contextmanager
-def inside_task(task: Task, problem: Problem, turn: int) -> Iterator[None]:
-    """Turns any exception of a task's own code into a TaskError that says where it happened."""
-    try:
-        yield
-    except CollmError:
-        raise
-    except Exception as error:
-        raise TaskError(
-            f"the task '{task.name}' failed on problem {problem.id!r} at turn {turn} "
-            f"(agents {', '.join(map(str, range(task.agents)))}): {type(error).__name__}: {error}"
-        ) from error

@@ -66,12 +66,25 @@ class Session:
         tokens, logprobs, lengths = self._decode(logits, torch.from_numpy(drawn).to(self.device))
         return [Response(tokens[row, : lengths[row]].tolist(), logprobs[row, : lengths[row]].copy()) for row in rows]
 
+    @torch.inference_mode()
+    def branch(self, parents: Sequence[int]) -> None:
+        """The session's rows become copies: row r continues the history of what was row ``parents[r]``."""
+        origin, slot_of = np.array(parents, dtype=np.int64), np.argsort(self.row_at)
+        self.cache.gather(self._tensor(slot_of[origin]))
+        self.lengths, self.unread = self.lengths[origin], self.unread[origin]
+        self.row_at = np.arange(len(origin))
+
     def _bring_forward(self, rows: Sequence[int]) -> None:
         """Rearrange the cache so that these rows are its first ones."""
         wanted, count = set(rows), len(rows)
         free = [slot for slot in range(count) if self.row_at[slot] not in wanted]
         late = [slot for slot in range(count, len(self.row_at)) if self.row_at[slot] in wanted]
         self._swap(np.array(free, dtype=np.int64), np.array(late, dtype=np.int64))
+
+    def memory(self, row: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """(layers,) the keys and values of a row: (heads, tokens read so far, head size) each, without copying."""
+        slot, length = int(np.flatnonzero(self.row_at == row)[0]), int(self.lengths[row])
+        return [(layer.keys[slot, :, :length], layer.values[slot, :, :length]) for layer in self.cache.layers]
 
     def _swap(self, one: np.ndarray, other: np.ndarray) -> None:
         """Exchange the contents of cache slots."""

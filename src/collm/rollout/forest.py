@@ -9,6 +9,7 @@ along one path. Credit assignment reads the arrays here and nothing else (DESIGN
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,9 @@ class Transcript:
     agent: int
     tokens: list[int] = dataclasses.field(default_factory=list)
     spans: list[Span] = dataclasses.field(default_factory=list)
+    cache: Any = None
+    """(layers,) keys and values (heads, tokens, head size) that the policy wrote while it played, all tokens but the
+    last sampled one; kept only for critics that read them."""
 
     def observe(self, tokens: tuple[int, ...] | list[int]) -> None:
         """Append an observation."""
@@ -44,6 +48,14 @@ class Transcript:
         self.tokens.extend(tokens)
         self.spans.append(span)
         return span
+
+    def observed(self) -> list[int]:
+        """The observation behind the last response, which nobody has answered."""
+        return self.tokens[self.spans[-1].stop if self.spans else 0 :]
+
+    def copy(self) -> Transcript:
+        """A history with the same past that grows on its own."""
+        return Transcript(self.agent, list(self.tokens), list(self.spans))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +83,9 @@ class Forest:
     """(nodes,) index of the parent node, −1 at the root of an episode."""
     turn: np.ndarray
     """(nodes,) from 0."""
+    group: np.ndarray
+    """(nodes,) int: nodes with one number are compared with each other. In a linear rollout these are the nodes of one
+    problem at one turn (of the episodes alive then), in a tree the children of one parent (at the root: of the tree)."""
     rewards: np.ndarray
     """(nodes, agents), the task's units; a team reward is repeated for every agent."""
     terminated: np.ndarray

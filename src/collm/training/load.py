@@ -9,9 +9,9 @@ from collm import machine
 from collm.config import TrainConfig, from_saved
 from collm.models.policy import Policy, load_policies
 from collm.tasks.protocol import Task
-from collm.tasks.registry import make_task
 from collm.training import checkpoint
 from collm.training.run_folder import RunFolder
+from collm.training.setup import build_task
 from collm.training.state import restore_policies
 
 
@@ -23,7 +23,7 @@ def load_team(run: Path, name: str | None = None) -> tuple[TrainConfig[Any], Tas
     folder = RunFolder.open(run)
     config = from_saved(folder.read_config())
     machine.prepare(config.run.device, config.run.threads)
-    task = make_task(config.task_name, config.task)
+    task = build_task(config)
     policies = load_policies(config.model, task.agents, config.run.device)
     path = folder.checkpoints / name if name else checkpoint.latest(folder.checkpoints, str(run))
     restore_policies(policies, checkpoint.load(path)[0])

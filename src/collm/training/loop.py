@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
 import numpy as np
 
 from collm.config import TrainConfig
-from collm.credit import temporal_difference
+from collm.credit import Evidence, RunningReturns, greedy_returns, normalised
 from collm.errors import DivergedError
-from collm.evaluation.evaluate import contribution, counterfactual_losses, evaluate, measures
+from collm.evaluation.evaluate import evaluate
+from collm.learning.reference import with_kl_in_reward
 from collm.randomness import generator
-from collm.rollout.collector import Episode, Job, Rollout, collect
+from collm.rollout.collector import Job, Rollout, collect
+from collm.rollout.forest import Forest
+from collm.training.records import advantage_record, batch_record, critic_record
 from collm.training.setup import Parts
 from collm.training.state import Progress
-
-_CONTRIBUTION_EPISODES = 32
-"""Episodes per update on which contribution is measured; it costs one replay per agent and episode."""
 
 
 class Trainer:
     """One training in progress. ``step`` is one update; everything it depends on is in ``parts`` and ``progress``."""
 
-    def __init__(self, config: TrainConfig[Any], parts: Parts, progress: Progress) -> None:
-        self.config, self.parts, self.progress = config, parts, progress
+    def __init__(self, config: TrainConfig[Any], parts: Parts) -> None:
+        self.config, self.parts = config, parts
+        self.progress = Progress(RunningReturns(parts.task.turns, parts.task.agents))
         self.problems = list(parts.task.problems("train"))
         self.validation = list(parts.task.problems("validation"))[: config.evaluation.validation_problems]
 
@@ -32,34 +34,81 @@ class Trainer:
     def finished(self) -> bool:
         return self.progress.env_steps >= self.config.env_steps
 
+    @property
+    def warmup_updates(self) -> int:
+        """Updates in which only critics learn; none without critics."""
+        return self.config.critic.warmup_updates if self.parts.learner.critics else 0
+
     def step(self) -> dict[str, Any]:
         """Play one batch, learn from it once, and return its record.
 
         The task's code runs before anything is learned, so an exception in it leaves the team as the last step did.
         """
         started = time.perf_counter()
+        config, learner, progress = self.config, self.parts.learner, self.progress
+        rollout, greedy = self._play()
+        played = time.perf_counter()
+        record = batch_record(self.parts.task, rollout)
+        if config.evaluation.every and progress.update and progress.update % config.evaluation.every == 0:
+            record["validation"] = self.validate()
+        reference = learner.reference_logprobs(rollout.forest)
+        evidence = self._evidence(rollout.forest, greedy, reference)
+        forest, credit = evidence.forest, self.parts.method.credit(evidence)
+        record["advantage"] = advantage_record(forest, credit)
+        progress.returns.observe(forest, evidence.gamma)
+        skipped = learner.skipped
+        move = progress.update >= self.warmup_updates
+        learned = learner.update(
+            forest,
+            normalised(credit, forest, config.credit.normalise),
+            self.lr_scale(),
+            ("learn", config.seed, progress.update),
+            move,
+            progress.update,
+            reference,
+        )
+        if learner.critics:
+            learned["critic"] = {**learned.get("critic", {}), **critic_record(evidence)}
+        self._count(len(rollout.forest) + (len(greedy) if greedy is not None else 0), learner.skipped > skipped)
+        counted = {"update": progress.update, "env_steps": progress.env_steps}
+        times = {"time": self._times(rollout, started, played)}
+        return {**counted, **record, **learned, "skipped_steps": learner.skipped, **times}
+
+    def _play(self) -> tuple[Rollout, Forest | None]:
+        """The update's rollouts, and the greedy episodes on the same problems if the method compares with them."""
         config, parts, update = self.config, self.parts, self.progress.update
         key = ("rollout", config.seed, update)
+        jobs, longest = self.jobs(update), config.rollout.max_history
+        keep = config.critic.encoding == "caches" and bool(parts.learner.critics)
         rollout = collect(
-            parts.task, parts.policies, self.jobs(update), config.sampling, key, config.rollout.max_history
+            parts.task, parts.policies, jobs, config.sampling, key, longest, config.rollout.branching(), keep
         )
-        played = time.perf_counter()
-        record = self._measure(rollout)
-        if config.evaluation.every and update and update % config.evaluation.every == 0:
-            record["validation"] = self.validate()
-        values, bootstraps = parts.learner.values(rollout.forest)
-        credit = parts.method.credit(
-            rollout.forest, values, bootstraps, parts.gamma, config.credit.lam, config.credit.normalise
+        if not parts.method.greedy:
+            return rollout, None
+        once = list({job.group: Job(job.problem, job.group) for job in jobs}.values())
+        return rollout, collect(parts.task, parts.policies, once, config.sampling.greedy(), key, longest).forest
+
+    def _evidence(self, forest: Forest, greedy: Forest | None, reference: list[np.ndarray] | None) -> Evidence:
+        """What the method's credit is made from: rewards (with the KL in them, if it belongs there), values, baselines."""
+        config, learner, gamma = self.config, self.parts.learner, self.parts.gamma
+        if config.policy.kl == "reward" and reference is not None:
+            team = not self.parts.task.per_agent_rewards
+            forest = with_kl_in_reward(forest, reference, config.policy.kl_coefficient, team)
+        values = learner.values(forest)
+        slow = learner.values(forest, slow=True) if config.critic.target != "none" else None
+        lam, target_lam = config.credit.lam, config.credit.target_lam
+        return Evidence(
+            forest,
+            gamma,
+            lam,
+            lam if target_lam is None else target_lam,
+            None if values is None else values.values,
+            None if values is None else values.bootstraps,
+            None if slow is None else (slow.values, slow.bootstraps),
+            None if values is None else values.action_values,
+            None if greedy is None else greedy_returns(forest, greedy, gamma),
+            self.progress.returns.mean,
         )
-        skipped = parts.learner.skipped
-        move = update >= config.critic.warmup_updates or not parts.learner.critics
-        learned = parts.learner.update(rollout.forest, credit, self.lr_scale(), ("learn", config.seed, update), move)
-        if parts.learner.critics:
-            learned["critic"]["explained_variance"] = self._explained(rollout, values, bootstraps)
-        self._count(rollout, parts.learner.skipped > skipped)
-        counted = {"update": self.progress.update, "env_steps": self.progress.env_steps}
-        times = {"time": self._times(rollout, started, played)}
-        return {**counted, **record, **learned, "skipped_steps": parts.learner.skipped, **times}
 
     def jobs(self, update: int) -> list[Job]:
         """The episodes of an update: problems in shuffled passes over the training split, a function of the update."""
@@ -69,7 +118,7 @@ class Trainer:
             epoch, place = divmod(update * settings.problems + group, len(self.problems))
             order = self._order(epoch)
             problem = self.problems[order[place]]
-            jobs += [Job(problem, group, epoch * settings.samples + sample) for sample in range(settings.samples)]
+            jobs += [Job(problem, group, epoch * settings.episodes + sample) for sample in range(settings.episodes)]
         return jobs
 
     def _order(self, epoch: int) -> np.ndarray:
@@ -78,26 +127,22 @@ class Trainer:
     def lr_scale(self) -> float:
         """The schedule's factor of the policies' learning rate, counted from the first update in which they move."""
         settings = self.config.policy
-        moved = self.progress.update - self.config.critic.warmup_updates + 1
+        moved = self.progress.update - self.warmup_updates + 1
         rise = min(1.0, moved / settings.lr_warmup_updates) if settings.lr_warmup_updates else 1.0
-        if settings.schedule == "constant":
-            return rise
-        return rise * max(0.1, 1.0 - self.progress.env_steps / self.config.env_steps)
+        done = min(1.0, self.progress.env_steps / self.config.env_steps)
+        fall = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 + 0.5 * math.cos(math.pi * done)}[
+            settings.schedule
+        ]
+        return rise * max(0.1, fall)
 
     def validate(self) -> dict[str, Any]:
         """Sampled performance on validation problems, always with the same random numbers."""
         key = ("validation", self.config.seed)
         return evaluate(self.parts.task, self.parts.policies, self.validation, self.config.sampling, key).summary()
 
-    def _explained(self, rollout: Rollout, values: np.ndarray, bootstraps: np.ndarray) -> float:
-        """Share of the variance of the returns-to-go that the values explained before the update."""
-        _, returns = temporal_difference(rollout.forest, values, bootstraps, self.parts.gamma, 1.0)
-        spread = float(np.var(returns))
-        return 1.0 - float(np.var(returns - values)) / spread if spread > 1e-12 else 0.0
-
-    def _count(self, rollout: Rollout, bad: bool) -> None:
+    def _count(self, env_steps: int, bad: bool) -> None:
         self.progress.update += 1
-        self.progress.env_steps += len(rollout.forest)
+        self.progress.env_steps += env_steps
         self.progress.bad_in_a_row = self.progress.bad_in_a_row + 1 if bad else 0
 
     def check_health(self) -> None:
@@ -108,24 +153,6 @@ class Trainer:
                 f"{self.progress.update}). Try a lower policy.lr or critic.lr, a smaller policy.max_grad_norm, or "
                 "resume an earlier checkpoint."
             )
-
-    def _measure(self, rollout: Rollout) -> dict[str, Any]:
-        """How the team did in this batch, before it learns from it."""
-        forest = rollout.forest
-        rows = [measures(self.parts.task, episode) for episode in rollout.episodes]
-        sampled = np.concatenate([decision.logprobs for decision in forest.decisions])
-        return {
-            **{name: float(np.mean([row[name] for row in rows])) for name in ("return", "final", "score", "turns")},
-            "contribution": self._contribution(rollout.episodes[:_CONTRIBUTION_EPISODES]),
-            "response_tokens": len(sampled) / len(forest.decisions),
-            "entropy": float(-sampled.mean()),
-        }
-
-    def _contribution(self, episodes: list[Episode]) -> list[float]:
-        task = self.parts.task
-        lost = np.array([counterfactual_losses(task, episode) for episode in episodes])
-        gained = [task.final(e.job.problem, e.state) - task.floor(e.job.problem) for e in episodes]
-        return contribution(lost, np.array(gained))
 
     def _times(self, rollout: Rollout, started: float, played: float) -> dict[str, float]:
         now = time.perf_counter()

@@ -27,7 +27,7 @@ from collm.training.loop import Trainer
 from collm.training.metrics import MetricsLog, read
 from collm.training.run_folder import RunFolder
 from collm.training.setup import Parts, assemble
-from collm.training.state import Progress, gather, restore
+from collm.training.state import gather, restore
 
 SHOWN = ("final", "iou", "score", "contribution")
 """What is reported of a team before and after training (``iou`` where the task has it)."""
@@ -76,7 +76,7 @@ class _Run:
 
     def __init__(self, config: TrainConfig[Any], parts: Parts, folder: RunFolder, display: Display) -> None:
         self.config, self.parts, self.folder, self.display = config, parts, folder, display
-        self.trainer = Trainer(config, parts, Progress())
+        self.trainer = Trainer(config, parts)
         self.log = MetricsLog(folder.metrics_path)
         self.saved_at = -1
 
@@ -96,12 +96,12 @@ class _Run:
                 f"{path} was trained from the model {state['model']}, but '{self.config.model}' is now "
                 f"{self.parts.model_hash}. Put the old model back, or begin a new run."
             )
-        progress = restore(self.parts.learner, tensors, state)
+        progress = self.trainer.progress
+        restore(self.parts.learner, progress, tensors, state)
         checkpoint.discard_after(self.folder.checkpoints, progress.update)
         self.log.truncate(int(state["metrics_offset"]))
         records = read(self.folder.metrics_path)
         progress.seconds = records[-1]["time"]["seconds"] if records else 0.0
-        self.trainer = Trainer(self.config, self.parts, progress)
         self.saved_at = progress.update
 
     def to_the_end(self) -> dict[str, Any]:

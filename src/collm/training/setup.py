@@ -9,11 +9,12 @@ import torch
 
 from collm.config import TrainConfig
 from collm.errors import ConfigError
-from collm.learning.critic import Critic
+from collm.learning.cache_critic import CacheCritic
+from collm.learning.critic import Critic, TextCritic
 from collm.learning.learner import Learner
 from collm.methods import Method, method
 from collm.models.policy import Policy, load_policies, weights_hash
-from collm.rollout.collector import inside_task
+from collm.rollout.referee import begin, inside_task
 from collm.tasks.protocol import SPLITS, Task
 from collm.tasks.registry import make_task
 
@@ -30,26 +31,66 @@ class Parts:
     model_hash: str
 
 
+def build_task(config: TrainConfig[Any]) -> Task:
+    """The task that a configuration trains on: in its single-agent form for methods with one model in all roles."""
+    task = make_task(config.task_name, config.task)
+    return task.single_agent() if method(config.method).single else task
+
+
 def assemble(config: TrainConfig[Any]) -> Parts:
     """Build everything a training needs; the global random state is not touched."""
-    task = make_task(config.task_name, config.task)
+    task = build_task(config)
     chosen = method(config.method)
     device = torch.device(config.run.device)
     policies = load_policies(config.model, task.agents, device)
     check_problems(task, policies, config)
-    outputs = task.agents if task.per_agent_rewards and chosen.critic == "joint" else 1
-    critics = [
-        Critic(backbone, view, task.agents, outputs, config.critic.normalise)
-        for view in chosen.views(task.agents)
-        for backbone in load_policies(config.model, 1, device)
-    ]
-    for critic in critics:
-        critic.model.to(device)
-    learner = Learner(
-        policies, critics, config.policy, config.critic, config.sampling.temperature, config.run.token_budget
-    )
+    check_branching(task, config)
     gamma = task.gamma if config.credit.gamma is None else config.credit.gamma
-    return Parts(task, chosen, policies, learner, gamma, weights_hash(policies[0].model))
+    return Parts(task, chosen, policies, make_learner(config, task, policies), gamma, weights_hash(policies[0].model))
+
+
+def make_learner(config: TrainConfig[Any], task: Task, policies: list[Policy]) -> Learner:
+    """The team's learner, with the critics and the reference policy that its settings ask for."""
+    chosen = method(config.method)
+    reference = None
+    if config.policy.kl != "none":
+        (reference,) = load_policies(config.model, 1, config.run.device)
+        reference.model.requires_grad_(False)
+    return Learner(
+        policies,
+        [make_critic(config, chosen, task, view, policies) for view in chosen.views(task.agents)],
+        config.policy,
+        config.critic,
+        config.sampling.temperature,
+        config.run.token_budget,
+        reference,
+    )
+
+
+def make_critic(
+    config: TrainConfig[Any], chosen: Method, task: Task, view: list[int], policies: list[Policy]
+) -> Critic:
+    """The critic that reads these agents' histories."""
+    outputs = task.agents if task.per_agent_rewards and chosen.critic == "joint" else 1
+    if config.critic.backbone == "policy":
+        return TextCritic(policies[view[0]], config.critic, view, task.agents, outputs)
+    (backbone,) = load_policies(config.model, 1, config.run.device)
+    kind = CacheCritic if config.critic.encoding == "caches" else TextCritic
+    critic = kind(backbone, config.critic, view, task.agents, outputs)
+    critic.model.to(config.run.device)
+    return critic
+
+
+def check_branching(task: Task, config: TrainConfig[Any]) -> None:
+    """Raise ConfigError if a node of a tree has more joint actions than the settings allow."""
+    branching = config.rollout.branching()
+    count = len(branching.joint(task.agents)) if branching else 1
+    if count > config.rollout.max_joint_actions:
+        raise ConfigError(
+            f"rollout.shape = {config.rollout.shape} with rollout.samples = {config.rollout.samples} and {task.agents} "
+            f"agents makes {count} joint actions per node, above rollout.max_joint_actions = "
+            f"{config.rollout.max_joint_actions}. Use fewer samples, rollout.shape = tree-aligned, or a higher limit."
+        )
 
 
 def check_problems(task: Task, policies: list[Policy], config: TrainConfig[Any]) -> None:
@@ -60,11 +101,31 @@ def check_problems(task: Task, policies: list[Policy], config: TrainConfig[Any])
         problems = task.problems(split)
         if not problems:
             raise ConfigError(f"the task '{task.name}' has no {split} problems; training needs all three splits.")
-        with inside_task(task, problems[0], 0):
-            seen = task.reset(problems[0], 0).observations
+        seen = begin(task, problems[0], 0).observations
         longest = max(len(policy.chat.opening(one)) for policy, one in zip(policies, seen, strict=True))
         if longest + config.sampling.max_new_tokens > limit:
             raise ConfigError(
                 f"sampling.max_new_tokens = {config.sampling.max_new_tokens}: at most {limit - longest} fit here "
                 f"(the first observation of problem {problems[0].id!r} has {longest} of {limit} tokens)."
             )
+    check_rewards(task)
+
+
+def check_rewards(task: Task) -> None:
+    """Raise ConfigError if the task's rewards are not one for the team, or one per agent as it says."""
+    problem = task.problems("train")[0]
+    state = begin(task, problem, 0).state
+    with inside_task(task, problem, 0):
+        reward = task.step(problem, state, [task.empty_action(agent) for agent in range(task.agents)]).reward
+    if not isinstance(reward, tuple):
+        return
+    if len(reward) != task.agents:
+        raise ConfigError(
+            f"the task '{task.name}' returns {len(reward)} rewards for {task.agents} agents. Return one number for the "
+            "team, or a tuple with one per agent."
+        )
+    if not task.per_agent_rewards:
+        raise ConfigError(
+            f"the task '{task.name}' returns a reward per agent and does not say so. Set per_agent_rewards = True in it, "
+            "so that critics learn a value per agent, or return one number for the team."
+        )

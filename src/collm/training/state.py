@@ -8,14 +8,19 @@ from typing import Any
 
 import torch
 
+from collm.credit import RunningReturns
 from collm.errors import CheckpointError
 from collm.learning.learner import Learner
+
+_COUNTERS = ("update", "env_steps", "bad_in_a_row")
 
 
 @dataclasses.dataclass
 class Progress:
-    """The counters of a run."""
+    """The counters of a run, and its running means."""
 
+    returns: RunningReturns
+    """What responses were credited with, on average: the baseline of those that have no group left."""
     update: int = 0
     env_steps: int = 0
     bad_in_a_row: int = 0
@@ -32,15 +37,19 @@ def gather(learner: Learner, progress: Progress) -> tuple[dict[str, torch.Tensor
     for name, optimiser in _optimisers(learner).items():
         for index, slots in optimiser.state_dict()["state"].items():
             tensors.update({f"{name}.{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()})
+    tensors["returns.total"] = torch.from_numpy(progress.returns.total.copy())
+    tensors["returns.weight"] = torch.from_numpy(progress.returns.weight.copy())
     state = {
-        "progress": {key: value for key, value in dataclasses.asdict(progress).items() if key != "seconds"},
+        "progress": {name: getattr(progress, name) for name in _COUNTERS},
         "skipped": learner.skipped,
         "versions": [policy.version for policy, _ in learner.seats],
     }
     return tensors, state
 
 
-def restore(learner: Learner, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> Progress:
+def restore(
+    learner: Learner, progress: Progress, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]
+) -> None:
     """Put a checkpoint back. Raises CheckpointError if it belongs to another model or method."""
     try:
         for name, module in _modules(learner).items():
@@ -54,7 +63,10 @@ def restore(learner: Learner, tensors: Mapping[str, torch.Tensor], state: Mappin
         learner.skipped = int(state["skipped"])
         for (policy, _), version in zip(learner.seats, state["versions"], strict=True):
             policy.version = int(version)
-        return Progress(**state["progress"])
+        progress.returns.total[:] = tensors["returns.total"].numpy()
+        progress.returns.weight[:] = tensors["returns.weight"].numpy()
+        for name in _COUNTERS:
+            setattr(progress, name, int(state["progress"][name]))
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"the checkpoint does not fit this run's model and method: {error}") from error
 
@@ -70,7 +82,9 @@ def restore_policies(policies: list[Any], tensors: Mapping[str, torch.Tensor]) -
 
 def _modules(learner: Learner) -> dict[str, torch.nn.Module]:
     policies = {f"policy-{place}": policy.model for place, (policy, _) in enumerate(learner.seats)}
-    return {**policies, **{f"critic-{place}": critic.model for place, critic in enumerate(learner.critics)}}
+    critics = {f"critic-{place}": critic.model for place, critic in enumerate(learner.critics)}
+    slow = {f"slow-{place}": critic.slow for place, critic in enumerate(learner.critics) if critic.slow is not None}
+    return {**policies, **critics, **slow}
 
 
 def _optimisers(learner: Learner) -> dict[str, torch.optim.Optimizer]:

@@ -1,0 +1,71 @@
+"""What an analysis leaves behind: a folder with its settings, raw rows, tables and figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from collm.errors import ConfigError
+
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of text, for people: the first column says what, the others how much."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        """A title line and a table in Markdown."""
+        lines = [self.columns, ("---", *["---:"] * (len(self.columns) - 1)), *self.rows]
+        return "\n".join([f"**{self.title}**", "", *("| " + " | ".join(line) + " |" for line in lines)])
+
+    def show(self, console: Console) -> None:
+        """Print it."""
+        table = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for place, column in enumerate(self.columns):
+            table.add_column(column, justify="right" if place else "left", no_wrap=place == 0)
+        for row in self.rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+def begin(out: Path, settings: Mapping[str, Any]) -> Path:
+    """Make the folder and write ``config.yaml``. Raises ConfigError if there is anything in it already."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is not empty. Name another folder with --out, or move this one away.")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "config.yaml").write_text(yaml.safe_dump(dict(settings), sort_keys=False))
+    return out
+
+
+def write_rows(out: Path, rows: Iterable[Row]) -> list[Row]:
+    """Write rows into ``raw.jsonl`` as they come, one JSON object per line; returns them all."""
+    kept = []
+    with (out / "raw.jsonl").open("w") as file:
+        for row in rows:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
+            file.flush()
+            kept.append(row)
+    return kept
+
+
+def write_tables(out: Path, tables: Sequence[Table]) -> None:
+    """Write ``table.md``."""
+    (out / "table.md").write_text("\n\n".join(table.markdown() for table in tables) + "\n")
+
+
+def number(value: float) -> str:
+    """Three figures, or what is shorter; rounding errors are 0."""
+    return "0" if abs(value) < 1e-15 else f"{value:.2e}" if abs(value) < 1e-3 or abs(value) >= 1e5 else f"{value:.3g}"

@@ -1,0 +1,106 @@
+"""``collm analyze``: bias, variance, drift and cost of gradient estimators, in a game or with language models."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from collm.analysis.folder import Table, begin, write_rows, write_tables
+from collm.analysis.study import ConvergenceSettings, GameStudy, check_study, rows
+from collm.analysis.tables import game_tables
+from collm.commands.common import note, parse, print_json
+from collm.options import check, to_mapping
+
+USAGE = """usage: collm analyze game [options]       exactly, in a small game where nothing has to be sampled
+       collm analyze TASK [options]       by sampling, for a fixed team of language models on a task
+(collm analyze game --help and collm analyze TASK --help list the options)"""
+
+QUICK = GameStudy(
+    horizons=(1, 2),
+    hidden=(0.0, 0.5, 1.0),
+    lams=(0.0, 1.0),
+    groups=(2, 4),
+    teams=2,
+    fits=1,
+    updates=5,
+    convergence=ConvergenceSettings(seeds=4, env_steps=256, lrs=(4.0,), horizons=(2,)),
+)
+"""Small enough for a test: a second or two."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GameCommand:
+    """What the theory says, measured in a two-agent game in which everything can be computed (docs/theory.md)."""
+
+    study: Annotated[GameStudy, tyro.conf.arg(name="")] = GameStudy()
+    quick: bool = False
+    """Begin with small sizes: a look in seconds, not a result."""
+    out: Path | None = None
+    """A new folder for tables, figures and raw rows; by default one under runs/."""
+    json: bool = False
+    """Print exactly one JSON object on standard output."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    if not arguments or arguments[0].startswith("-"):
+        print(USAGE)
+        return 0 if arguments and arguments[0] in ("-h", "--help") else 2
+    if arguments[0] == "game":
+        return _game(arguments[1:])
+    from collm.commands.analyze_task import analyze_task
+
+    return analyze_task(arguments[0], arguments[1:])
+
+
+def _game(arguments: Sequence[str]) -> int:
+    default = GameCommand(QUICK if "--quick" in arguments else GameStudy())
+    command = parse(GameCommand, "analyze game", arguments, default)
+    check(command)
+    check_study(command.study)
+    started = time.perf_counter()
+    out = begin(command.out or free_path("game"), {"analyze": "game", **to_mapping(command.study)})
+    note(f"analyze: writing {out}")
+    found = write_rows(out, rows(command.study))
+    from collm.analysis.figures import draw_game
+
+    finish(out, game_tables(found), draw_game(found, out), len(found), time.perf_counter() - started, command.json)
+    return 0
+
+
+def free_path(name: str) -> Path:
+    """The first folder under runs/ that does not exist yet."""
+    number = 1
+    while (path := Path("runs") / f"analyze-{name}-{number}").exists():
+        number += 1
+    return path
+
+
+def finish(out: Path, tables: list[Table], figures: list[Path], count: int, seconds: float, as_json: bool) -> None:
+    """Write the tables and say what there is."""
+    write_tables(out, tables)
+    if as_json:
+        print_json(_summary(out, tables, figures, count, seconds))
+        return
+    console = Console(highlight=False)
+    for table in tables:
+        table.show(console)
+    console.print(f"{count} rows in {seconds:.0f} s: {out}/raw.jsonl, table.md, {', '.join(f.name for f in figures)}")
+
+
+def _summary(out: Path, tables: list[Table], figures: list[Path], count: int, seconds: float) -> dict[str, Any]:
+    return {
+        "out": str(out),
+        "rows": count,
+        "seconds": round(seconds, 1),
+        "figures": [figure.name for figure in figures],
+        "tables": [
+            {"title": table.title, "rows": [dict(zip(table.columns, row, strict=True)) for row in table.rows]}
+            for table in tables
+        ],
+    }

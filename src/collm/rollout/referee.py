@@ -1,0 +1,60 @@
+"""The border to a task's code: what comes back is checked, and what goes wrong says where."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from collm.errors import CollmError, TaskError
+from collm.tasks.protocol import Message, Problem, Start, Step, Task, team_rewards
+
+
+def begin(task: Task, problem: Problem, seed: int) -> Start:
+    """The beginning of an episode. Raises TaskError for an exception in the task or a broken protocol."""
+    with inside_task(task, problem, 0):
+        start = task.reset(problem, seed)
+        _require_observations(start.observations, task.agents)
+    return start
+
+
+def execute(
+    task: Task, problem: Problem, state: Any, actions: Sequence[str], turn: int
+) -> tuple[Step, tuple[float, ...]]:
+    """One env step and its rewards (agents,). Raises TaskError for an exception in the task or a broken protocol."""
+    with inside_task(task, problem, turn):
+        step = task.step(problem, state, actions)
+        return step, _checked_rewards(task, step, turn)
+
+
+@contextlib.contextmanager
+def inside_task(task: Task, problem: Problem, turn: int) -> Iterator[None]:
+    """Turns any exception of a task's own code into a TaskError that says where it happened."""
+    try:
+        yield
+    except CollmError:
+        raise
+    except Exception as error:
+        raise TaskError(
+            f"the task '{task.name}' failed on problem {problem.id!r} at turn {turn} "
+            f"(agents {', '.join(map(str, range(task.agents)))}): {type(error).__name__}: {error}"
+        ) from error
+
+
+def _checked_rewards(task: Task, step: Step, turn: int) -> tuple[float, ...]:
+    """The rewards per agent of a step that keeps the protocol; raises ValueError if it does not."""
+    rewards = team_rewards(step, task.agents)
+    if len(rewards) != task.agents:
+        raise ValueError(f"{len(rewards)} rewards for {task.agents} agents")
+    if not step.ended and turn + 1 >= task.turns:
+        raise ValueError(f"the episode goes on after its last turn (turns = {task.turns})")
+    if not step.terminated:
+        _require_observations(step.observations, task.agents)
+    return rewards
+
+
+def _require_observations(observations: Any, agents: int) -> None:
+    if not isinstance(observations, tuple) or len(observations) != agents:
+        raise ValueError(f"expected a tuple of {agents} observations, found {observations!r:.80}")
+    if not all(isinstance(one, tuple) and all(isinstance(m, Message) for m in one) for one in observations):
+        raise ValueError("every observation must be a tuple of Message")

@@ -1,0 +1,80 @@
+"""A table: one policy's session, the agents that share it, and whose history each of its rows holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from collm.models.policy import Policy
+from collm.randomness import Key, uniforms
+from collm.rollout.engine import Response, Session
+from collm.rollout.path import Path
+from collm.rollout.sampling import Sampling
+
+
+@dataclasses.dataclass(frozen=True)
+class Seat:
+    """Where one response is made: a sibling of an agent, behind a path."""
+
+    path: Path
+    agent: int
+    sibling: int
+
+
+class Table:
+    """The responses of all agents that play with one set of weights, in one batched call per turn.
+
+    Rows are in the order of (path, agent, sibling), so the siblings of an agent are neighbours.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        agents: Sequence[int],
+        paths: Sequence[Path],
+        width: int,
+        sampling: Sampling,
+        key: tuple[Key, ...],
+    ) -> None:
+        """``width`` responses per agent and path; draws are keyed by ``key`` + (problem id, sample, *route, turn, agent,
+        sibling)."""
+        self.agents, self.width, self.key = tuple(agents), width, key
+        self.draws = sampling.max_new_tokens
+        self._seat(paths)
+        self.session = Session(policy, len(self.seats), sampling, self._uniforms)
+
+    def _seat(self, paths: Sequence[Path]) -> None:
+        self.seats = [
+            Seat(path, agent, sibling) for path in paths for agent in self.agents for sibling in range(self.width)
+        ]
+        for row, seat in enumerate(self.seats):
+            if seat.sibling == 0:
+                seat.path.rows[seat.agent] = row
+
+    def _uniforms(self, row: int, turn: int) -> np.ndarray:
+        seat = self.seats[row]
+        job, route = seat.path.episode.job, seat.path.route
+        return uniforms(self.draws, *self.key, job.problem.id, job.sample, *route, turn, seat.agent, seat.sibling)
+
+    def branch(self, paths: Sequence[Path]) -> None:
+        """Seat the siblings of these paths instead, each with a copy of its path's cached history."""
+        parents = [path.rows[agent] for path in paths for agent in self.agents for _ in range(self.width)]
+        self.session.branch(parents)
+        self._seat(paths)
+
+    def respond(self, turn: int) -> dict[tuple[int, int], list[Response]]:
+        """(path number, agent) → one response per sibling, for every path that has not ended."""
+        rows = [row for row, seat in enumerate(self.seats) if not seat.path.episode.ended]
+        unread = [self.seats[row].path.transcripts[self.seats[row].agent].observed() for row in rows]
+        found: dict[tuple[int, int], list[Response]] = {}
+        for row, response in zip(rows, self.session.respond(rows, unread, turn), strict=True):
+            seat = self.seats[row]
+            found.setdefault((seat.path.number, seat.agent), []).append(response)
+        return found
+
+    def keep_caches(self) -> None:
+        """Leave each history's keys and values with its transcript (linear rollouts: a row per history)."""
+        for row, seat in enumerate(self.seats):
+            seat.path.transcripts[seat.agent].cache = self.session.memory(row)
