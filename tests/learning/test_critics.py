@@ -22,7 +22,7 @@ from collm.rollout.forest import Forest
 from collm.rollout.sampling import log_distribution
 from tests.games import ONE_TOKEN, Memory, choice, game_chat, game_policy
 
-FAST = CriticSettings(lr=2e-3, epochs=8)
+FAST = CriticSettings(lr=2e-3, epochs=4, minibatches=8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,12 +92,12 @@ def play(game: Memory, team: list[Policy], update: int, episodes: int) -> Forest
     return collect(game, team, jobs, ONE_TOKEN, ("game", update), keep_caches=True).forest
 
 
-def learned(settings: CriticSettings, own: bool = False, updates: int = 80) -> tuple[Oracle, Forest, Values]:
+def learned(settings: CriticSettings, own: bool = False, updates: int = 50) -> tuple[Oracle, Forest, Values]:
     """What critics say after learning by TD(0) from play of a fixed team, on fresh play; and the truth."""
     team, game = make_team(), Memory()
     learner = Learner(team, make_critics(team, settings, own), PolicySettings(), settings, 1.0, 8192)
     for update in range(updates):
-        forest = play(game, team, update, 128)
+        forest = play(game, team, update, 256)
         found = learner.values(forest)
         slow = learner.values(forest, slow=True) if settings.target != "none" else None
         assert found is not None
@@ -186,5 +186,5 @@ def test_a_critic_fed_the_wrong_turn_does_not(monkeypatch: pytest.MonkeyPatch) -
         ]
 
     monkeypatch.setattr(critic_module, "in_time_order", too_early)
-    exact, forest, found = learned(FAST, updates=30)
+    exact, forest, found = learned(FAST, updates=20)
     assert errors(forest, found.values[:, 0], exact.joint, None).max() > 0.6

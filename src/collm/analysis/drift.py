@@ -7,6 +7,7 @@ partner may have seen and done, P(h_−i | h_i), moves too.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -59,4 +60,4 @@ def _at(before: Play, after: Play, turn: int, old: Values, new: Values) -> tuple
 def drifts(game: Game, path: list[Team]) -> list[Drift]:
     """The drift of every update of a path."""
     plays = [play(game, team) for team in path]
-    return [drift(before, after) for before, after in zip(plays, plays[1:], strict=False)]
+    return [drift(before, after) for before, after in itertools.pairwise(plays)]

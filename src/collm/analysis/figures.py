@@ -108,7 +108,9 @@ def _horizon(rows: Sequence[Row]) -> Figure:
     """Variances relative to CC, which the sum of Var δ predicts: H for a late reward, about (H + 1)/2 for an even one."""
     rewards, horizons = values_of(rows, "reward"), values_of(rows, "horizon")
     lam = _smallest(rows)
-    figure, panels = sheet(1, len(rewards), "Variance of the gradient at equal env steps, relative to CC with exact values")
+    figure, panels = sheet(
+        1, len(rewards), "Variance of the gradient at equal env steps, relative to CC with exact values"
+    )
     chosen = _setting(rows)
     for axes, reward in zip(panels[0], rewards, strict=True):
         exact = [row for row in where(chosen, reward=reward) if _is_exact(row, lam)]
@@ -176,7 +178,7 @@ def _hidden(rows: Sequence[Row]) -> Figure:
             panels[row, column].axhline(1.0, color=GREY, linewidth=0.8)
             legend = (row, column) == (0, len(rewards) - 1)
             finish(panels[row, column], f"{what}, {reward} reward", "hidden", "DC / CC", legend=legend)
-            panels[row, column].set_ylim(*_around_one(panels[row, :]))
+            panels[row, column].set_ylim(*_around_one(list(panels[row, :])))
     return figure
 
 
@@ -221,7 +223,9 @@ def _stale(rows: Sequence[Row]) -> Figure:
             x = values_of(found, "hidden")
             shares = [[row["bias2"] / row["gradient2"] for row in where(found, hidden=one)] for one in x]
             line(axes, x, [float(np.mean(one)) for one in shares], name)
-            axes.fill_between(x, [min(one) for one in shares], [max(one) for one in shares], color=STYLE[name][1], alpha=0.15)
+            axes.fill_between(
+                x, [min(one) for one in shares], [max(one) for one in shares], color=STYLE[name][1], alpha=0.15
+            )
         axes.set_ylim(bottom=0)
         finish(axes, f"{reward} reward", "hidden", "bias²/|∇J|²: mean and range over teams", x)
     top = max(axes.get_ylim()[1] for axes in panels[0])

@@ -48,7 +48,9 @@ class Sampled:
             total = np.zeros_like(table)
             part = values[turn * episodes : (turn + 1) * episodes]
             for column in range(columns):
-                np.add.at(total, (of, column, self._places(turn, columns)[column]), part[:, column])
+                place = of * table.shape[2] + self._places(turn, columns)[column]
+                flat = np.bincount(place, part[:, column], table.shape[0] * table.shape[2])
+                total[:, column] = flat.reshape(table.shape[0], -1)
             totals.append(total)
         return totals
 

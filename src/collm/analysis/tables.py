@@ -47,7 +47,7 @@ def _estimators(rows: Sequence[Row], reward: str) -> Table:
         body.append((name, *map(number, numbers)))
     return Table(
         f"Game, H = {horizon}, {reward} reward, {hidden:g} hidden, past {rows[0]['past']:g}: mean over teams",
-        ("estimator", "variance × env steps", "cost", "bias²/|∇J|²", "error/|∇J|²", "Σ Var A"),
+        ("estimator", "variance × env steps", "cost", "bias²/‖∇J‖²", "error/‖∇J‖²", "Σ Var A"),
         tuple(body),
     )
 
@@ -61,7 +61,7 @@ def _drift(rows: Sequence[Row]) -> Table:
             parts = [mean(own, name) for name in ("joint", "own", "future", "belief")]
             body.append((f"{reward}, {hidden:g} hidden", *map(number, parts), number(parts[1] / parts[0])))
     title = f"Game, H = {horizon}: mean squared change of the critics' targets per update"
-    return Table(title, ("", "V(h)", "V_i(h_i)", "of it: V", "of it: P(h_−i|h_i)", "own/joint"), tuple(body))
+    return Table(title, ("", "V(h)", "V_i(h_i)", "of it: V", "of it: P(h_−i given h_i)", "own/joint"), tuple(body))
 
 
 def _convergence(rows: Sequence[Row]) -> Table:

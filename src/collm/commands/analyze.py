@@ -15,7 +15,7 @@ from collm.analysis.folder import Table, begin, write_rows, write_tables
 from collm.analysis.study import ConvergenceSettings, GameStudy, check_study, rows
 from collm.analysis.tables import game_tables
 from collm.commands.common import note, parse, print_json
-from collm.options import check, to_mapping
+from collm.options import to_mapping
 
 USAGE = """usage: collm analyze game [options]       exactly, in a small game where nothing has to be sampled
        collm analyze TASK [options]       by sampling, for a fixed team of language models on a task
@@ -38,7 +38,7 @@ QUICK = GameStudy(
 class GameCommand:
     """What the theory says, measured in a two-agent game in which everything can be computed (docs/theory.md)."""
 
-    study: Annotated[GameStudy, tyro.conf.arg(name="")] = GameStudy()
+    study: Annotated[GameStudy, tyro.conf.arg(name="")]
     quick: bool = False
     """Begin with small sizes: a look in seconds, not a result."""
     out: Path | None = None
@@ -61,7 +61,6 @@ def main(arguments: Sequence[str]) -> int:
 def _game(arguments: Sequence[str]) -> int:
     default = GameCommand(QUICK if "--quick" in arguments else GameStudy())
     command = parse(GameCommand, "analyze game", arguments, default)
-    check(command)
     check_study(command.study)
     started = time.perf_counter()
     out = begin(command.out or free_path("game"), {"analyze": "game", **to_mapping(command.study)})
