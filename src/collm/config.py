@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -118,6 +118,7 @@ def resolve(
 
     Raises ConfigError for unknown names and keys (with the nearest valid one) and for values out of range.
     """
+    refuse_unused(method(method_name), _paths(values or {}))
     base = TrainConfig(task=task_class(task_name).Options(), task_name=task_name, method=method(method_name).name)
     config = _merge(dataclasses.replace(base, preset=preset), preset_values(preset, task_name, method_name))
     return validated(_merge(config, values) if values else config)
@@ -134,8 +135,7 @@ def validated(config: TrainConfig[Any]) -> TrainConfig[Any]:
     _check_policy(config.policy, config.sampling)
     _check_groups(config.rollout, chosen)
     _check_critic(config.critic, config.rollout, chosen)
-    for path in chosen.without:
-        _require_untouched(config, path, chosen)
+    refuse_unused(chosen, _changed(config, TrainConfig(task=config.task)))
     return config
 
 
@@ -190,20 +190,32 @@ def _check_critic(critic: CriticSettings, rollout: RolloutSettings, chosen: Meth
             )
 
 
-def _require_untouched(config: TrainConfig[Any], path: str, chosen: Method) -> None:
-    """Raise ConfigError if an option was set that means nothing to the method."""
-    value, default = config, TrainConfig(task=config.task)
-    for part in path.split("."):
-        value, default = getattr(value, part), getattr(default, part)
-    for name, found in _leaves(value, path):
-        if found != dict(_leaves(default, path))[name]:
-            raise ConfigError(f"{name} = {found}: '{chosen.name}' has no critic. Leave {name} out, or use collm-cc.")
+def refuse_unused(chosen: Method, names: Iterable[str]) -> None:
+    """Raise ConfigError if an option that means nothing to the method is among these names, such as ``critic.lr``."""
+    for name in names:
+        if any(name == path or name.startswith(f"{path}.") for path in chosen.without):
+            raise ConfigError(f"{name}: '{chosen.name}' has no critic. Leave {name} out, or use a method that has one.")
 
 
-def _leaves(value: Any, path: str) -> list[tuple[str, Any]]:
-    if not dataclasses.is_dataclass(value):
-        return [(path, value)]
-    return [(f"{path}.{field.name}", getattr(value, field.name)) for field in dataclasses.fields(value)]
+def _changed(config: Any, default: Any) -> list[str]:
+    """The names of all options whose values differ."""
+    mine, other = options.to_mapping(config), options.to_mapping(default)
+    return [name for name in _paths(mine) if _at(mine, name) != _at(other, name)]
+
+
+def _paths(values: Mapping[str, Any], where: str = "") -> list[str]:
+    """The names of all leaves of nested mappings."""
+    return [
+        path
+        for key, value in values.items()
+        for path in (_paths(value, f"{where}{key}.") if isinstance(value, Mapping) else [f"{where}{key}"])
+    ]
+
+
+def _at(values: Mapping[str, Any], name: str) -> Any:
+    for part in name.split("."):
+        values = values[part]
+    return values
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

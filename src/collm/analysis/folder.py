@@ -66,6 +66,39 @@ def write_tables(out: Path, tables: Sequence[Table]) -> None:
     (out / "table.md").write_text("\n\n".join(table.markdown() for table in tables) + "\n")
 
 
+def free_path(name: str) -> Path:
+    """The first folder under runs/ that does not exist yet."""
+    number = 1
+    while (path := Path("runs") / f"analyze-{name}-{number}").exists():
+        number += 1
+    return path
+
+
+def finish(out: Path, tables: list[Table], figures: list[Path], count: int, seconds: float, as_json: bool) -> None:
+    """Write the tables and say what there is."""
+    write_tables(out, tables)
+    if as_json:
+        print(json.dumps(_summary(out, tables, figures, count, seconds)))
+        return
+    console = Console(highlight=False)
+    for table in tables:
+        table.show(console)
+    console.print(f"{count} rows in {seconds:.0f} s: {out}/raw.jsonl, table.md, {', '.join(f.name for f in figures)}")
+
+
+def _summary(out: Path, tables: list[Table], figures: list[Path], count: int, seconds: float) -> dict[str, Any]:
+    return {
+        "out": str(out),
+        "rows": count,
+        "seconds": round(seconds, 1),
+        "figures": [figure.name for figure in figures],
+        "tables": [
+            {"title": table.title, "rows": [dict(zip(table.columns, row, strict=True)) for row in table.rows]}
+            for table in tables
+        ],
+    }
+
+
 def number(value: float) -> str:
     """Three figures, or what is shorter; rounding errors are 0."""
     return "0" if abs(value) < 1e-15 else f"{value:.2e}" if abs(value) < 1e-3 or abs(value) >= 1e5 else f"{value:.3g}"

@@ -6,15 +6,14 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
-from rich.console import Console
 
-from collm.analysis.folder import Table, begin, write_rows, write_tables
+from collm.analysis.folder import begin, finish, free_path, write_rows
 from collm.analysis.study import ConvergenceSettings, GameStudy, check_study, rows
 from collm.analysis.tables import game_tables
-from collm.commands.common import note, parse, print_json
+from collm.commands.common import note, parse
 from collm.options import to_mapping
 
 USAGE = """usage: collm analyze game [options]       exactly, in a small game where nothing has to be sampled
@@ -70,36 +69,3 @@ def _game(arguments: Sequence[str]) -> int:
 
     finish(out, game_tables(found), draw_game(found, out), len(found), time.perf_counter() - started, command.json)
     return 0
-
-
-def free_path(name: str) -> Path:
-    """The first folder under runs/ that does not exist yet."""
-    number = 1
-    while (path := Path("runs") / f"analyze-{name}-{number}").exists():
-        number += 1
-    return path
-
-
-def finish(out: Path, tables: list[Table], figures: list[Path], count: int, seconds: float, as_json: bool) -> None:
-    """Write the tables and say what there is."""
-    write_tables(out, tables)
-    if as_json:
-        print_json(_summary(out, tables, figures, count, seconds))
-        return
-    console = Console(highlight=False)
-    for table in tables:
-        table.show(console)
-    console.print(f"{count} rows in {seconds:.0f} s: {out}/raw.jsonl, table.md, {', '.join(f.name for f in figures)}")
-
-
-def _summary(out: Path, tables: list[Table], figures: list[Path], count: int, seconds: float) -> dict[str, Any]:
-    return {
-        "out": str(out),
-        "rows": count,
-        "seconds": round(seconds, 1),
-        "figures": [figure.name for figure in figures],
-        "tables": [
-            {"title": table.title, "rows": [dict(zip(table.columns, row, strict=True)) for row in table.rows]}
-            for table in tables
-        ],
-    }

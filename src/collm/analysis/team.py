@@ -1,0 +1,199 @@
+"""``collm analyze TASK``: a fixed team of language models, its critics fitted to it, and the rows that follow."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+
+from collm.analysis.pool import Estimator, Gradients, Pool, bias, gradients, square, variance
+from collm.analysis.sketch import sketched_scores
+from collm.config import TrainConfig
+from collm.credit import Evidence, actor_critic, greedy_returns, leave_one_out, returns_to_go
+from collm.errors import ConfigError
+from collm.methods import METHODS
+from collm.models.policy import Policy
+from collm.options import Range
+from collm.randomness import generator
+from collm.rollout.collector import Job, collect
+from collm.rollout.forest import Forest
+from collm.tasks.protocol import Problem, Task
+from collm.training.setup import make_learner
+
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class TeamStudy:
+    """How much is played and compared."""
+
+    problems: Annotated[int, Range(3)] = 24
+    """Training problems in the pool; standard errors are over them."""
+    episodes: Annotated[int, Range(2)] = 8
+    """Episodes of each."""
+    lams: tuple[Annotated[float, Range(0, 1)], ...] = (0.0, 0.5, 0.9, 1.0)
+    """λ of the estimators with a critic."""
+    groups: tuple[Annotated[int, Range(2)], ...] = (2, 4)
+    """Group sizes K. The last is the reference of all costs, by leave-one-out."""
+    partitions: Annotated[int, Range(1)] = 16
+    """Random partitions of each problem's episodes into groups."""
+    width: Annotated[int, Range(8)] = 512
+    """Numbers to which the score vector of a response is squeezed."""
+    fit_episodes: Annotated[int, Range(1)] = 192
+    """Further episodes, to which the critics are fitted."""
+    fit_passes: Annotated[int, Range(1)] = 6
+    """Passes over them."""
+    budget: Annotated[int, Range(1)] = 384
+    """Env steps at which mean squared errors are compared."""
+    seed: Annotated[int, Range(0)] = 0
+    """What is drawn."""
+
+
+def check_groups(study: TeamStudy) -> None:
+    """Raise ConfigError if a group does not fit into a problem's episodes."""
+    if max(study.groups) > study.episodes:
+        raise ConfigError(f"groups = {max(study.groups)}: at most episodes = {study.episodes}.")
+
+
+def estimators(study: TeamStudy) -> Iterator[Estimator]:
+    """All methods for teams, and the mean return per turn as a baseline (leave-one-out in groups of one)."""
+    yield Estimator("mean-baseline", leave_one_out)
+    for method in METHODS.values():
+        if method.single:
+            continue
+        if method.critic:
+            for lam in study.lams:
+                yield Estimator(method.name, method.credit, critic=method.critic, lam=lam)
+        elif method.siblings > 1 or method.greedy:
+            for group in study.groups:
+                yield Estimator(method.name, method.credit, group=group, greedy=method.greedy)
+        else:
+            yield Estimator(method.name, method.credit)
+
+
+def team_rows(
+    study: TeamStudy, config: TrainConfig[Any], task: Task, policies: Sequence[Policy], label: Mapping[str, Any]
+) -> Iterator[Row]:
+    """All rows of one task with one team. ``label`` says which variation it is."""
+    pool, quality = make_pool(study, config, task, policies)
+    yield {"kind": "team", **label, **quality}
+    for row in pool_rows(study, pool):
+        yield {"kind": "estimator", **label, **row}
+
+
+def pool_rows(study: TeamStudy, pool: Pool) -> list[Row]:
+    """One row per estimator, from a pool of episodes."""
+    draw = generator("analyze", "partitions", study.seed)
+    whole = gradients(pool, Estimator("reference", leave_one_out, group=pool.episodes), 1, draw)
+    rows = [_row(study, pool, whole, estimator, draw) for estimator in estimators(study)]
+    (base,) = [row for row in rows if row["estimator"] == "marloo" and row["group"] == study.groups[-1]]
+    slope = square(whole)
+    common = {"gradient2": slope.value, "gradient2_error": slope.error}
+    return [{**row, **common, "cost": row["variance"] / base["variance"]} for row in rows]
+
+
+def _row(study: TeamStudy, pool: Pool, whole: Gradients, estimator: Estimator, draw: np.random.Generator) -> Row:
+    found = gradients(pool, estimator, study.partitions, draw)
+    spread, (bent, chance) = variance(found), bias(found, whole, draw)
+    return {
+        "estimator": estimator.name,
+        "group": estimator.group,
+        "lam": estimator.lam,
+        "values": "fitted" if estimator.critic else None,
+        "variance": spread.value,
+        "variance_error": spread.error,
+        "bias2": bent.value,
+        "bias2_error": bent.error,
+        "bias_chance": chance,
+        "error": max(bent.value, 0.0) + spread.value / study.budget,
+        "advantage_variance": found.advantages.tolist(),
+    }
+
+
+def make_pool(
+    study: TeamStudy, config: TrainConfig[Any], task: Task, policies: Sequence[Policy]
+) -> tuple[Pool, dict[str, Any]]:
+    """Play, fit critics on other episodes, score every response. Also says how good the critics are."""
+    gamma = task.gamma if config.credit.gamma is None else config.credit.gamma
+    forest, greedy = _play(study, config, task, policies)
+    fit = _fit_forest(study, config, task, policies)
+    values = {
+        view: fitted_values(config, name, task, policies, fit, forest, gamma, study.fit_passes)
+        for view, name in (("joint", "collm-cc"), ("own", "collm-dc"))
+    }
+    key = ("analyze", "sketch", study.seed)
+    scores = sketched_scores(policies, forest, config.sampling.temperature, study.width, key)
+    found = greedy_returns(forest, greedy, gamma)
+    pool = Pool(forest, scores, study.episodes, gamma, values, found, len(greedy) / study.problems)
+    returns = forest.returns().mean()
+    explained = {view: _explained(pool, view) for view in values}
+    return pool, {
+        "return": float(returns),
+        "turns": pool.steps,
+        "explained": explained,
+        "cut": int(forest.truncated.sum()),
+    }
+
+
+def _play(study: TeamStudy, config: TrainConfig[Any], task: Task, policies: Sequence[Policy]) -> tuple[Forest, Forest]:
+    """The pool's episodes, and a greedy one on each of its problems."""
+    problems = _problems(task)[: study.problems]
+    if len(problems) < study.problems:
+        raise ConfigError(f"problems = {study.problems}: the task has {len(problems)} training problems.")
+    jobs = [Job(p, group, sample) for group, p in enumerate(problems) for sample in range(study.episodes)]
+    key, longest = ("analyze", study.seed), config.rollout.max_history
+    once = [Job(problem, group) for group, problem in enumerate(problems)]
+    sampled = collect(task, policies, jobs, config.sampling, key, longest).forest
+    return sampled, collect(task, policies, once, config.sampling.greedy(), key, longest).forest
+
+
+def _fit_forest(study: TeamStudy, config: TrainConfig[Any], task: Task, policies: Sequence[Policy]) -> Forest:
+    problems = _problems(task)
+    order = generator("analyze", "fit problems", study.seed).permutation(len(problems))
+    chosen = [problems[order[i % len(order)]] for i in range(study.fit_episodes)]
+    jobs = [Job(problem, i, i // len(order)) for i, problem in enumerate(chosen)]
+    return collect(
+        task, policies, jobs, config.sampling, ("analyze", "fit", study.seed), config.rollout.max_history
+    ).forest
+
+
+def _problems(task: Task) -> list[Problem]:
+    return list(task.problems("train"))
+
+
+def fitted_values(
+    config: TrainConfig[Any],
+    name: str,
+    task: Task,
+    policies: Sequence[Policy],
+    fit: Forest,
+    forest: Forest,
+    gamma: float,
+    passes: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values and bootstraps at the nodes of ``forest`` of this method's critics, fitted to the returns of ``fit``."""
+    settings = dataclasses.replace(config.critic, kind="v", encoding="time-order", backbone="separate", target="none")
+    own = dataclasses.replace(config, method=name, critic=settings)
+    learner = make_learner(own, task, list(policies))
+    for update in range(passes):
+        said = learner.values(fit)
+        assert said is not None
+        credit = actor_critic(Evidence(fit, gamma, 1.0, 1.0, said.values, said.bootstraps))
+        learner.update(fit, credit, 1.0, ("analyze", "fit", update), False, update, None)
+    said = learner.values(forest)
+    assert said is not None
+    return said.values, said.bootstraps
+
+
+def _explained(pool: Pool, view: str) -> float:
+    """The share of the variance of returns-to-go that the critics explain."""
+    returns = returns_to_go(pool.forest, pool.gamma)
+    return 1.0 - float(np.var(returns - pool.values[view][0]) / np.var(returns))
+
+
+def variations(vary: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every combination of values, as dotted keys."""
+    return [dict(zip(vary, combination, strict=True)) for combination in itertools.product(*vary.values())]

@@ -1,0 +1,129 @@
+"""``collm analyze TASK``: the estimators of a fixed team of language models, measured on a task."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+import yaml
+
+from collm import machine, options
+from collm.analysis.folder import Row, begin, finish, free_path, write_rows
+from collm.analysis.study import check_lists
+from collm.analysis.team import TeamStudy, check_groups, team_rows, variations
+from collm.analysis.team_report import draw_team, team_tables
+from collm.commands.common import note, parse
+from collm.config import TrainConfig, resolve, validated
+from collm.errors import ConfigError
+from collm.models.policy import Policy, load_policies, weights_hash
+from collm.training.load import load_team
+from collm.training.setup import build_task
+
+QUICK = TeamStudy(
+    problems=3, episodes=4, lams=(0.0, 1.0), groups=(2,), partitions=2, width=64, fit_episodes=4, fit_passes=1
+)
+VARIABLE = ("task.", "sampling.", "critic.", "credit.gamma")
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskCommand:
+    """Bias, variance and cost of every method's gradient for a fixed team: the raw model, or that of a run."""
+
+    study: Annotated[TeamStudy, tyro.conf.arg(name="")]
+    run: Path | None = None
+    """The team of this run, with its settings; by default the raw model."""
+    checkpoint: str | None = None
+    """With --run: which checkpoint, e.g. update-00000010. Default: the newest."""
+    model: str = "tiny"
+    """The model of a raw team: tiny, a local folder or a hub id."""
+    preset: str = "default"
+    """The settings of a raw team."""
+    set: tuple[str, ...] = ()
+    """Settings as KEY=VALUE, e.g. task.min_length=2 sampling.max_new_tokens=32."""
+    vary: tuple[str, ...] = ()
+    """Settings with several values, e.g. task.turns=1,2,4 task.reward=dense,terminal: all combinations are measured."""
+    quick: bool = False
+    """Begin with small sizes: a look in seconds, not a result."""
+    out: Path | None = None
+    """A new folder for tables, figures and raw rows; by default one under runs/."""
+    json: bool = False
+    """Print exactly one JSON object on standard output."""
+
+
+def analyze_task(name: str, arguments: Sequence[str]) -> int:
+    """The command for one task."""
+    default = TaskCommand(QUICK if "--quick" in arguments else TeamStudy())
+    command = parse(TaskCommand, f"analyze {name}", arguments, default)
+    options.check(command)
+    check_lists(command.study)
+    check_groups(command.study)
+    started = time.perf_counter()
+    config, policies = _team(name, command)
+    given = {key: [_read(value) for value in text.split(",")] for key, text in (_pair(one) for one in command.vary)}
+    changed = [(_named(name, change), _changed(config, change)) for change in variations(given)]
+    settings = {"analyze": name, "vary": given, "study": options.to_mapping(command.study)}
+    out = begin(command.out or free_path(name), {**settings, "config": options.to_mapping(config)})
+    note(f"analyze: writing {out}")
+    found = write_rows(out, _rows(command.study, changed, policies))
+    figures = draw_team(found, out)
+    finish(out, team_tables(found), figures, len(found), time.perf_counter() - started, command.json)
+    return 0
+
+
+def _rows(study: TeamStudy, changed: Sequence[tuple[str, TrainConfig[Any]]], policies: list[Policy]) -> Iterator[Row]:
+    for label, config in changed:
+        note(f"analyze: {label}")
+        task = build_task(config)
+        team = policies
+        if len(policies) != task.agents:
+            team = load_policies(config.model, task.agents, config.run.device)
+        label_and_model = {"variation": label, "model": weights_hash(team[0].model)}
+        yield from team_rows(study, config, task, team, label_and_model)
+
+
+def _team(name: str, command: TaskCommand) -> tuple[TrainConfig[Any], list[Policy]]:
+    """Settings and policies of the team that is measured."""
+    values = dict(_pair(one) for one in command.set)
+    if command.run is not None:
+        config, task, policies = load_team(command.run, command.checkpoint)
+        if config.task_name != name:
+            raise ConfigError(f"this run trains '{config.task_name}', not '{name}'.")
+        if task.agents != len(policies) or config.method in ("grpo", "ac"):
+            raise ConfigError(f"the run's method is '{config.method}': one model in all roles is not a team.")
+        return _changed(config, {key: _read(value) for key, value in values.items()}), policies
+    config = resolve(name, "collm-cc", command.preset, {"model": command.model})
+    config = _changed(config, {key: _read(value) for key, value in values.items()})
+    machine.prepare(config.run.device, config.run.threads)
+    return config, load_policies(config.model, build_task(config).agents, config.run.device)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.startswith(VARIABLE):
+        raise ConfigError(f"'{text}': expected KEY=VALUE with a key that begins with {', '.join(VARIABLE)}.")
+    return key, value
+
+
+def _read(text: str) -> Any:
+    """A value as YAML reads it."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"'{text}' cannot be read as a value: {error}") from error
+
+
+def _changed(config: TrainConfig[Any], change: dict[str, Any]) -> TrainConfig[Any]:
+    """The configuration with dotted keys replaced; unknown keys name the nearest one. The task is built once, to check."""
+    for key, value in change.items():
+        section, _, name = key.partition(".")
+        config = options.from_mapping(TrainConfig, {section: {name: value}}, default=config)
+    build_task(validated(config))
+    return config
+
+
+def _named(task: str, change: dict[str, Any]) -> str:
+    return ", ".join(f"{key.partition('.')[2]} {value}" for key, value in change.items()) or task
