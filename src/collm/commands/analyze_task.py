@@ -18,6 +18,7 @@ from collm.analysis.team import TeamStudy, check_groups, team_rows, variations
 from collm.analysis.team_report import draw_team, team_tables
 from collm.commands.common import note, parse
 from collm.config import TrainConfig, resolve, validated
+from collm.methods import method as find_method
 from collm.errors import ConfigError
 from collm.models.policy import Policy, load_policies, weights_hash
 from collm.training.load import load_team
@@ -92,7 +93,7 @@ def _team(name: str, command: TaskCommand) -> tuple[TrainConfig[Any], list[Polic
         config, task, policies = load_team(command.run, command.checkpoint)
         if config.task_name != name:
             raise ConfigError(f"this run trains '{config.task_name}', not '{name}'.")
-        if task.agents != len(policies) or config.method in ("grpo", "ac"):
+        if task.agents != len(policies) or find_method(config.method).single:
             raise ConfigError(f"the run's method is '{config.method}': one model in all roles is not a team.")
         return _changed(config, {key: _read(value) for key, value in values.items()}), policies
     config = resolve(name, "collm-cc", command.preset, {"model": command.model})
