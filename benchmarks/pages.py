@@ -1,6 +1,7 @@
 """Write what is generated in the methods' pages, from the code and the runs' results: python benchmarks/pages.py
 
-Between ``<!-- code -->``, ``<!-- settings -->`` or ``<!-- results -->`` and ``<!-- end -->`` of docs/methods/NAME.md.
+Between ``<!-- code -->``, ``<!-- settings -->`` or ``<!-- results -->`` and ``<!-- end -->`` of docs/methods/NAME.md, and
+between ``<!-- methods -->`` and ``<!-- end -->`` of the README.
 """
 
 from __future__ import annotations
@@ -42,6 +43,34 @@ def main() -> None:
     for name, method in METHODS.items():
         path = PAGES / f"{name}.md"
         path.write_text(filled(path.read_text(), method))
+    readme = ROOT / "README.md"
+    readme.write_text(with_overview(readme.read_text()))
+
+
+def with_overview(text: str) -> str:
+    """The README with a row per method."""
+    return re.sub(
+        r"<!-- methods -->\n.*?<!-- end -->",
+        lambda _: f"<!-- methods -->\n{overview()}\n<!-- end -->",
+        text,
+        flags=re.S,
+    )
+
+
+def overview() -> str:
+    """All methods with what their seeds reached."""
+    table = _table()
+    rows = ["| method | what it is | raw → trained score, seeds 0, 1, 2 | gap closed |", "|---|---|---|---|"]
+    for name, method in METHODS.items():
+        cells = table.get(f"{name}, 2 agents", {}).values()
+        scores = ", ".join(f"{cell['raw']:.0f} → {cell['trained']:.0f}" for cell in cells)
+        closed = ", ".join(f"{cell['closed']:.2f}" for cell in cells)
+        rows.append(f"| [{name}](docs/methods/{name}.md) | {method.summary} | {scores} | {closed} |")
+    return "\n".join(rows)
+
+
+def _table() -> Mapping[str, Mapping[str, Any]]:
+    return json.loads((PAGES / "results.json").read_text())
 
 
 def filled(text: str, method: Method) -> str:
@@ -104,7 +133,7 @@ def _text(value: Any) -> str:
 
 def results(method: Method) -> str:
     """The table of finished runs, the curve and the command."""
-    table: Mapping[str, Mapping[str, Any]] = json.loads((PAGES / "results.json").read_text())
+    table = _table()
     blocks = [
         f"`collm train str-build --preset quick --method {method.name} --seed 0 --run.threads 1` and its like for the other",
         "seeds (`python benchmarks/methods.py` makes all of them, the curve and the table). 96 held-out words; *raw* is the",

@@ -9,11 +9,19 @@ from pathlib import Path
 import pytest
 
 from collm.cli import COMMANDS, run
+from collm.methods import METHODS
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/tasks/str-build.md", "docs/architecture.md", "docs/metrics.md")
+PAGES = (
+    "README.md",
+    "docs/tasks/str-build.md",
+    "docs/architecture.md",
+    "docs/metrics.md",
+    "docs/theory.md",
+    *(f"docs/methods/{name}.md" for name in METHODS),
+)
 SMALL_TRAIN = "--env-steps 4 --rollout.problems 2 --sampling.max-new-tokens 8 --evaluation.test-problems 2 --quiet"
-SMALL = {"train": SMALL_TRAIN, "build-tiny": "--steps 1 --batch-tokens 1024 --corpus 50"}
+SMALL = {"train": SMALL_TRAIN, "build-tiny": "--steps 1 --batch-tokens 1024 --corpus 50", "analyze": "--quick"}
 SMALL_VALUES = (
     'values={"seed": 0, "env_steps": 4, "rollout": {"problems": 2}, "evaluation": {"test_problems": 2}, '
     '"sampling": {"max_new_tokens": 8}}'

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from collm.cli import run
-from collm.config import resolve
+from collm.config import caveats, resolve
 from collm.errors import ConfigError
 from collm.methods import METHODS
 from collm.presets import PRESETS, merged
@@ -215,6 +215,17 @@ def test_every_page_is_as_the_code_is(name: str) -> None:
     page = ROOT / "docs" / "methods" / f"{name}.md"
     assert page.read_text() == generator().filled(page.read_text(), METHODS[name])
     assert (ROOT / "docs" / "images" / "methods" / f"{name}.png").exists()
+
+
+def test_the_readme_has_the_results() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert text == generator().with_overview(text)
+    assert all(f"| [{name}](docs/methods/{name}.md) |" in text for name in METHODS)
+
+
+def test_biased_settings_are_named_in_the_results() -> None:
+    assert caveats(resolve("str-build", "collm-cc")) == []
+    assert len(caveats(resolve("str-build", "magrpo", "paper"))) == 2
 
 
 def test_the_list_names_every_method(capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,6 +139,21 @@ def validated(config: TrainConfig[Any]) -> TrainConfig[Any]:
     return config
 
 
+def caveats(config: TrainConfig[Any]) -> list[str]:
+    """What a reader of the run's results has to know about its settings: where the update is not the policy gradient."""
+    found = []
+    if config.credit.normalise == "group":
+        found.append(
+            "credit.normalise = group divides by the standard deviation within each group: that is biased, and all "
+            "Monte-Carlo methods become the same numbers."
+        )
+    if config.sampling.top_p < 1 or config.sampling.top_k:
+        found.append("sampling.top_p or top_k truncate what is sampled and not what is scored: the gradient is biased.")
+    if config.policy.length == "mean":
+        found.append("policy.length = mean weighs short responses more: that is not the gradient of the return.")
+    return found
+
+
 def _check_policy(policy: PolicySettings, sampling: Sampling) -> None:
     if policy.loss == "policy-gradient" and policy.epochs > 1:
         raise ConfigError(

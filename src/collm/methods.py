@@ -127,7 +127,7 @@ METHODS = {
             "Monte-Carlo returns against the maximum of the group",
             credit.group_max,
             siblings=2,
-            default=_GROUPS,
+            default={**_GROUPS, "credit": {"normalise": "batch"}},
             paper=_released_monte_carlo("none"),
         ),
         Method(

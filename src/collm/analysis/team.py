@@ -14,6 +14,7 @@ from collm.analysis.sketch import sketched_scores
 from collm.config import TrainConfig
 from collm.credit import Evidence, actor_critic, greedy_returns, leave_one_out, returns_to_go
 from collm.errors import ConfigError
+from collm.learning.learner import Learner
 from collm.methods import METHODS
 from collm.models.policy import Policy
 from collm.options import Range
@@ -42,9 +43,9 @@ class TeamStudy:
     """Random partitions of each problem's episodes into groups."""
     width: Annotated[int, Range(8)] = 512
     """Numbers to which the score vector of a response is squeezed."""
-    fit_episodes: Annotated[int, Range(1)] = 192
+    fit_episodes: Annotated[int, Range(1)] = 128
     """Further episodes, to which the critics are fitted."""
-    fit_passes: Annotated[int, Range(1)] = 6
+    fit_passes: Annotated[int, Range(1)] = 4
     """Passes over them."""
     budget: Annotated[int, Range(1)] = 384
     """Env steps at which mean squared errors are compared."""
@@ -178,14 +179,20 @@ def fitted_values(
     settings = dataclasses.replace(config.critic, kind="v", encoding="time-order", backbone="separate", target="none")
     own = dataclasses.replace(config, method=name, critic=settings)
     learner = make_learner(own, task, list(policies))
+    columns = sum(critic.outputs for critic in learner.critics)
+    nothing = np.zeros((len(fit), columns))
     for update in range(passes):
-        said = learner.values(fit)
-        assert said is not None
-        credit = actor_critic(Evidence(fit, gamma, 1.0, 1.0, said.values, said.bootstraps))
+        # With λ = 1 targets are returns, whatever the values; only episodes that were cut need a value at their end.
+        ends = _said(learner, fit)[1] if fit.truncated.any() else nothing
+        credit = actor_critic(Evidence(fit, gamma, 1.0, 1.0, nothing, ends))
         learner.update(fit, credit, 1.0, ("analyze", "fit", update), False, update, None)
-    said = learner.values(forest)
-    assert said is not None
-    return said.values, said.bootstraps
+    return _said(learner, forest)
+
+
+def _said(learner: Learner, forest: Forest) -> tuple[np.ndarray, np.ndarray]:
+    found = learner.values(forest)
+    assert found is not None
+    return found.values, found.bootstraps
 
 
 def _explained(pool: Pool, view: str) -> float:

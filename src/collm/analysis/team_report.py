@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from collm.analysis.figures import STYLE, finish, line, plain, save, sheet
+from collm.analysis.drawing import STYLE, finish, line, save, sheet
 from collm.analysis.folder import Table, number
+from collm.analysis.game_tables import name_of
 from collm.analysis.select import Row, where
-from collm.analysis.tables import name_of
 
 _NOISE = 0.05
 """A bias that random signs reach this often is not told apart from noise."""
@@ -41,7 +41,7 @@ def _table(rows: Sequence[Row], team: Row) -> Table:
     body = []
     for row in rows:
         slope = row["gradient2"]
-        if row["bias_chance"] > _NOISE:
+        if not _is_biased(row):
             bent = "noise"
         else:
             bent = f"{number(row['bias2'] / slope)} ± {number(row['bias2_error'] / slope)}" if slope > 0 else "?"
@@ -53,28 +53,26 @@ def _table(rows: Sequence[Row], team: Row) -> Table:
         f"{team['variation']}: return {number(team['return'])}, {number(team['turns'])} turns; "
         f"returns explained by the critics: {explained}"
     )
-    return Table(title, ("estimator", "variance × env steps", "cost", "bias²/‖∇J‖²", "Σ Var A"), tuple(body))
+    return Table(title, ("estimator", "variance·steps", "cost", "bias²/‖∇J‖²", "Σ Var A"), tuple(body))
 
 
 def _costs(groups: dict[str, list[Row]]) -> Figure:
     count = len(next(iter(groups.values())))
-    title = "Env steps for equal precision, relative to leave-one-out (bars: standard error over problems)"
-    figure, panels = sheet(1, len(groups), title, height=0.24 * count + 0.8)
+    figure, panels = sheet(1, len(groups), "Env steps for equal variance (leave-one-out: 1)", height=0.24 * count + 0.8)
     for axes, (name, rows) in zip(panels[0], groups.items(), strict=True):
-        labels = [name_of(row) for row in rows]
-        scale = [row["cost"] / row["variance"] for row in rows]
-        errors = [row["variance_error"] * one for row, one in zip(rows, scale, strict=True)]
+        labels = [name_of(row) + (" (biased)" if _is_biased(row) else "") for row in rows]
+        errors = [row["variance_error"] * row["cost"] / row["variance"] for row in rows]
         colours = [STYLE.get(row["estimator"], ("", "#6E6E6E", ""))[1] for row in rows]
         axes.barh(np.arange(count), [row["cost"] for row in rows], 0.7, xerr=errors, color=colours, ecolor="#333333")
         axes.set_yticks(np.arange(count), labels, fontsize=8)
         axes.invert_yaxis()
         axes.axvline(1.0, color="#333333", linewidth=0.8)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(plain)
-        axes.xaxis.set_minor_formatter(plain)
-        axes.tick_params(axis="x", which="minor", labelsize=7)
-        finish(axes, name, "cost", "", legend=False)
+        finish(axes, name, "cost, and its standard error over problems", "", legend=False)
     return figure
+
+
+def _is_biased(row: Row) -> bool:
+    return bool(row["bias_chance"] <= _NOISE)
 
 
 def _turns(groups: dict[str, list[Row]]) -> Figure:

@@ -11,8 +11,8 @@ from typing import Annotated
 import tyro
 
 from collm.analysis.folder import begin, finish, free_path, write_rows
-from collm.analysis.study import ConvergenceSettings, GameStudy, check_study, rows
-from collm.analysis.tables import game_tables
+from collm.analysis.game_study import ConvergenceSettings, GameStudy, check_study, rows
+from collm.analysis.game_tables import game_tables
 from collm.commands.common import note, parse
 from collm.options import to_mapping
 
@@ -65,7 +65,7 @@ def _game(arguments: Sequence[str]) -> int:
     out = begin(command.out or free_path("game"), {"analyze": "game", **to_mapping(command.study)})
     note(f"analyze: writing {out}")
     found = write_rows(out, rows(command.study))
-    from collm.analysis.figures import draw_game
+    from collm.analysis.game_figures import draw_game
 
     finish(out, game_tables(found), draw_game(found, out), len(found), time.perf_counter() - started, command.json)
     return 0

@@ -13,13 +13,13 @@ import yaml
 
 from collm import machine, options
 from collm.analysis.folder import Row, begin, finish, free_path, write_rows
-from collm.analysis.study import check_lists
+from collm.analysis.game_study import check_lists
 from collm.analysis.team import TeamStudy, check_groups, team_rows, variations
 from collm.analysis.team_report import draw_team, team_tables
 from collm.commands.common import note, parse
 from collm.config import TrainConfig, resolve, validated
-from collm.methods import method as find_method
 from collm.errors import ConfigError
+from collm.methods import method as find_method
 from collm.models.policy import Policy, load_policies, weights_hash
 from collm.training.load import load_team
 from collm.training.setup import build_task

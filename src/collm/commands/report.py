@@ -28,6 +28,8 @@ def print_summary(summary: dict[str, Any]) -> None:
         table.add_row(f"contribution {agent}", f"{a:.2f}", f"{b:.2f}", f"{b - a:+.2f}", "")
     console.print(table)
     console.print("Intervals: paired bootstrap over problems. They describe this trained team, not the method.")
+    for caveat in summary["caveats"]:
+        console.print(f"Note: {caveat}", markup=False)
     console.print(f"{summary['env_steps']} env steps in {summary['seconds']:.0f} s of training")
     run = Path(summary["run"])
     for name in ("before_after.png", "curves.png", "samples", "summary.json"):

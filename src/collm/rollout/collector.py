@@ -53,6 +53,8 @@ def collect(
     outside: truncated, with its next observation kept. With ``keep_caches`` the transcripts of a linear rollout keep what
     the policies' caches hold of them. Raises TaskError for an exception inside the task.
     """
+    if keep_caches and branching:
+        raise ValueError("the branches of a tree share their rows: caches are kept of linear rollouts only.")
     collection = _Collection(task, policies, jobs, sampling, key, max_history, branching)
     rollout = collection.run()
     if keep_caches:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from collm import machine, options
-from collm.config import TrainConfig, from_saved
+from collm.config import TrainConfig, caveats, from_saved
 from collm.errors import CheckpointError, CollmError
 from collm.evaluation.curves import draw_curves
 from collm.evaluation.evaluate import Evaluation, evaluate
@@ -208,6 +208,7 @@ class _Run:
             "improvement": _change(differences),
             "changes": {name: _change(values) for name, values in changes.items()},
             "improvement_describes": "this trained team, over held-out problems; not the method, whose unit is the seed",
+            "caveats": caveats(self.config),
             "raw_decodings": {name: _shown(measured) for name, measured in raw.items()},
             "trained_decodings": {name: _shown(measured) for name, measured in trained.items()},
             "skipped_steps": self.parts.learner.skipped,

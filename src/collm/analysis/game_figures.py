@@ -7,31 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from collm.analysis.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, STYLE, finish, line, save, sheet
 from collm.analysis.select import Row, at_best_step, mean, middle, values_of, where, wilson
-
-# Okabe and Ito's colours, as in evaluation/curves.py.
-BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#6E6E6E",
-)
-STYLE = {
-    "mareinforce": ("G", GREY, "s"),
-    "mean-baseline": ("G − mean", PURPLE, "D"),
-    "marloo": ("leave-one-out", GREEN, "^"),
-    "magrpo": ("group mean", YELLOW, "v"),
-    "maremax-greedy": ("greedy baseline", PURPLE, "D"),
-    "collm-cc": ("CC", BLUE, "o"),
-    "collm-dc": ("DC", ORANGE, "o"),
-}
 
 
 def draw_game(rows: Sequence[Row], out: Path) -> list[Path]:
@@ -48,51 +27,6 @@ def draw_game(rows: Sequence[Row], out: Path) -> list[Path]:
         ("convergence", _convergence, where(rows, kind="convergence")),
     ]
     return [save(draw(found), out / f"figure-{name}.png") for name, draw, found in drawings if found]
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG."""
-    figure.savefig(path, format="png", dpi=130)
-    return path
-
-
-def sheet(rows: int, columns: int, title: str, height: float = 3.3) -> tuple[Figure, np.ndarray]:
-    """A figure with (rows, columns) axes."""
-    figure = Figure(figsize=(4.4 * columns + 0.6, height * rows + 0.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=12, fontweight="bold")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for one in axes.ravel():
-        one.spines[["top", "right"]].set_visible(False)
-        one.grid(alpha=0.25, linewidth=0.6)
-        one.tick_params(labelsize=8)
-    return figure, axes
-
-
-def line(axes: Axes, x: Sequence[float], y: Sequence[float], name: str, label: str | None = None) -> None:
-    """One curve of an estimator."""
-    text, colour, marker = STYLE[name]
-    # CC and DC often coincide: an open, larger mark stays visible under the other one.
-    hollow = {"markersize": 9, "markerfacecolor": "none"} if name == "collm-cc" else {"markersize": 5}
-    axes.plot(x, y, color=colour, marker=marker, linewidth=1.6, label=label or text, **hollow)
-
-
-def plain(value: float, _: int) -> str:
-    """A tick as a plain number."""
-    return f"{value:g}"
-
-
-def finish(axes: Axes, title: str, x: str, y: str, ticks: Sequence[float] | None = None, legend: bool = True) -> None:
-    """Titles, labels and legend of one panel."""
-    axes.set_title(title, fontsize=10)
-    axes.set_xlabel(x, fontsize=9)
-    axes.set_ylabel(y, fontsize=9)
-    if ticks is not None:
-        axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(plain))
-    if legend:
-        axes.legend(frameon=False, fontsize=8)
 
 
 def _setting(rows: Sequence[Row]) -> list[Row]:
