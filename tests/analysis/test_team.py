@@ -51,6 +51,8 @@ def test_it_measures_every_variation(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--vary", "task.turns"], "expected KEY=VALUE"),
         (["--vary", "task.turns=2,99"], "task.turns = 99"),
         (["--groups", "64"], "at most episodes"),
+        (["--checkpoint", "update-00000001"], "needs --run"),
+        (["--run", "nowhere", "--preset", "quick"], "--model and --preset are for raw teams"),
         (["--lams", "2"], "at most 1"),
     ],
 )

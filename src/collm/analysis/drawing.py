@@ -74,4 +74,4 @@ def finish(axes: Axes, title: str, x: str, y: str, ticks: Sequence[float] | None
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(plain))
     if legend:
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, handlelength=3)

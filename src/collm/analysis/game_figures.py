@@ -112,7 +112,10 @@ def _hidden(rows: Sequence[Row]) -> Figure:
             panels[row, column].axhline(1.0, color=GREY, linewidth=0.8)
             legend = (row, column) == (0, len(rewards) - 1)
             finish(panels[row, column], f"{what}, {reward} reward", "hidden", "DC / CC", legend=legend)
-            panels[row, column].set_ylim(*_around_one(list(panels[row, :])))
+    for row in panels:
+        low, high = _around_one(list(row))
+        for axes in row:
+            axes.set_ylim(low, high)
     return figure
 
 

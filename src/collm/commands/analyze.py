@@ -14,7 +14,9 @@ from collm.analysis.folder import begin, finish, free_path, write_rows
 from collm.analysis.game_study import ConvergenceSettings, GameStudy, check_study, rows
 from collm.analysis.game_tables import game_tables
 from collm.commands.common import note, parse
+from collm.errors import unknown_name
 from collm.options import to_mapping
+from collm.tasks.registry import task_names
 
 USAGE = """usage: collm analyze game [options]       exactly, in a small game where nothing has to be sampled
        collm analyze TASK [options]       by sampling, for a fixed team of language models on a task
@@ -52,6 +54,8 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2
     if arguments[0] == "game":
         return _game(arguments[1:])
+    if arguments[0] not in task_names():
+        raise unknown_name("task", arguments[0], [*task_names(), "game"])
     from collm.commands.analyze_task import analyze_task
 
     return analyze_task(arguments[0], arguments[1:])

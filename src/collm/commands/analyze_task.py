@@ -89,7 +89,11 @@ def _rows(study: TeamStudy, changed: Sequence[tuple[str, TrainConfig[Any]]], pol
 def _team(name: str, command: TaskCommand) -> tuple[TrainConfig[Any], list[Policy]]:
     """Settings and policies of the team that is measured."""
     values = dict(_pair(one) for one in command.set)
+    if command.run is None and command.checkpoint is not None:
+        raise ConfigError("--checkpoint needs --run: a raw team has no checkpoints.")
     if command.run is not None:
+        if (command.model, command.preset) != (TaskCommand.model, TaskCommand.preset):
+            raise ConfigError("--model and --preset are for raw teams; the team of --run has its own. Use --set.")
         config, task, policies = load_team(command.run, command.checkpoint)
         if config.task_name != name:
             raise ConfigError(f"this run trains '{config.task_name}', not '{name}'.")
