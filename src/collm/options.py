@@ -53,6 +53,9 @@ def _check_value(value: Any, hint: Any, where: str) -> None:
         for allowed in ranges:
             if not allowed.contains(value):
                 raise ConfigError(f"{where} = {value}: must be {allowed}.")
+    if typing.get_origin(base) is tuple:
+        for element in value:
+            _check_value(element, typing.get_args(base)[0], where)
 
 
 def _split(hint: Any) -> tuple[Any, list[Range]]:

@@ -13,7 +13,7 @@ import yaml
 
 from collm import machine, options
 from collm.analysis.folder import Row, begin, finish, free_path, write_rows
-from collm.analysis.game_study import check_lists
+from collm.analysis.game_study import require_values
 from collm.analysis.team import TeamStudy, check_groups, team_rows, variations
 from collm.analysis.team_report import draw_team, team_tables
 from collm.commands.common import note, parse
@@ -60,7 +60,7 @@ def analyze_task(name: str, arguments: Sequence[str]) -> int:
     default = TaskCommand(QUICK if "--quick" in arguments else TeamStudy())
     command = parse(TaskCommand, f"analyze {name}", arguments, default)
     options.check(command)
-    check_lists(command.study)
+    require_values(command.study)
     check_groups(command.study)
     started = time.perf_counter()
     config, policies = _team(name, command)
