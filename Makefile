@@ -1,12 +1,14 @@
 # `make quickstart` and `make test` need nothing but Python 3.11 or newer: each sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all check format bench clean
+.PHONY: help quickstart test test-all check format methods bench clean
 
 VENV := .venv
 STAMP := $(VENV)/.installed
 SEED ?= 0
+WORKERS ?= 2
 PYTEST_ARGS ?=
+PYTEST := $(VENV)/bin/pytest -n $(WORKERS) --dist loadfile
 
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
@@ -23,16 +25,16 @@ endif
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  SEED=0  OUT=runs/NAME  PYTHON=python3.11  PYTEST_ARGS='-k word'"
+	@echo "  SEED=0  OUT=runs/NAME  PYTHON=python3.11  WORKERS=2  PYTEST_ARGS='-k word'"
 
 quickstart: $(STAMP) ## train two tiny models to build words together; pictures at the end
 	$(VENV)/bin/collm train str-build --preset quick --seed $(SEED) --out $(OUT)
 
 test: check ## lint, format check, type check and the tests that take seconds
-	$(VENV)/bin/pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-all: check ## the same with all tests, those of minutes included
-	$(VENV)/bin/pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 check: $(STAMP) ## lint, format check and type check
 	$(VENV)/bin/ruff check src tests benchmarks
@@ -42,6 +44,10 @@ check: $(STAMP) ## lint, format check and type check
 format: $(STAMP) ## format the code and mend what the linter can mend
 	$(VENV)/bin/ruff format src tests benchmarks
 	$(VENV)/bin/ruff check --fix src tests benchmarks
+
+methods: $(STAMP) ## train every method with three seeds (hours), then draw the curves and fill in their pages
+	$(VENV)/bin/python benchmarks/methods.py
+	$(VENV)/bin/python benchmarks/pages.py
 
 bench: $(STAMP) ## memory and speed of the quick preset, and our decoding against the library's
 	$(VENV)/bin/python benchmarks/decode.py

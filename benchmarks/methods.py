@@ -10,7 +10,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,15 @@ from collm.methods import METHODS
 from collm.training.metrics import read
 
 ROOT = Path(__file__).parent.parent
+Curve = np.ndarray
+# Okabe and Ito's colours, and two greys.
+COLOURS = dict(
+    zip(
+        METHODS,
+        ("#0072B2", "#D55E00", "#009E73", "#999999", "#56B4E9", "#E69F00", "#CC79A7", "#444444", "#B8A000"),
+        strict=True,
+    )
+)
 TEAMS = {2: tuple(METHODS), 3: ("collm-cc", "collm-dc", "magrpo"), 4: ("collm-cc", "collm-dc", "magrpo")}
 
 
@@ -96,6 +105,7 @@ def report(runs: Path) -> None:
     images.mkdir(parents=True, exist_ok=True)
     table.parent.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, Any]] = {}
+    curves: dict[str, list[Curve]] = {}
     for agents, methods in TEAMS.items():
         for method in methods:
             finished = {
@@ -106,30 +116,58 @@ def report(runs: Path) -> None:
                 summaries = {seed: json.loads(path.read_text()) for seed, path in finished.items()}
                 found[f"{method}, {agents} agents"] = {str(seed): cell(s) for seed, s in summaries.items()}
                 if agents == 2:
-                    draw(method, [path.parent for path in finished.values()], images / f"{method}.png")
+                    curves[method] = [curve(path.parent) for path in finished.values()]
+                    draw(method, curves[method], images / f"{method}.png")
+    draw_together(curves, images / "all.png")
     table.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def draw(method: str, runs: Sequence[Path], path: Path) -> None:
+def curve(run: Path) -> Curve:
+    """(updates, 2): env steps and training score."""
+    return np.array([(record["env_steps"], record["score"]) for record in read(run / "metrics.jsonl")])
+
+
+def on_grid(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
+    """Env steps (points,) that all curves have, and their scores there (curves, points)."""
+    grid = np.linspace(max(each[0, 0] for each in curves), min(each[-1, 0] for each in curves), 40)
+    return grid, np.stack([np.interp(grid, *each.T) for each in curves])
+
+
+def draw(method: str, curves: Sequence[Curve], path: Path) -> None:
     """The training score of the seeds: each one, their mean, and Student's 95 % interval of the mean over seeds."""
-    curves = [[(record["env_steps"], record["score"]) for record in read(run / "metrics.jsonl")] for run in runs]
-    grid = np.linspace(max(curve[0][0] for curve in curves), min(curve[-1][0] for curve in curves), 40)
-    scores = np.stack([np.interp(grid, *np.array(curve).T) for curve in curves])
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for curve in curves:
-        axes.plot(*np.array(curve).T, color="#0072B2", alpha=0.3, linewidth=0.9)
+    figure, axes = canvas(f"{method}, quick StrBuild")
+    for each in curves:
+        axes.plot(*each.T, color="#0072B2", alpha=0.35, linewidth=0.9)
+    grid, scores = on_grid(curves)
     mean = scores.mean(0)
     axes.plot(grid, mean, color="#0072B2", linewidth=2.2, label=f"mean of {len(curves)} seeds")
     if len(curves) > 1:
         half = stats.t.ppf(0.975, len(curves) - 1) * scores.std(0, ddof=1) / np.sqrt(len(curves))
         axes.fill_between(grid, mean - half, mean + half, color="#0072B2", alpha=0.15, label="95 % interval over seeds")
-    axes.set(xlabel="env steps", ylabel="training score (0–100)", ylim=(0, 100), title=f"{method}, quick StrBuild")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="lower right")
     figure.savefig(path, dpi=130)
+
+
+def draw_together(curves: Mapping[str, Sequence[Curve]], path: Path) -> None:
+    """Every method's mean over its seeds; single-model methods, on their own form of the task, are dashed."""
+    figure, axes = canvas("all methods, quick StrBuild: means over seeds")
+    means = {method: (on_grid(each)[0], on_grid(each)[1].mean(0)) for method, each in curves.items()}
+    for method in sorted(means, key=lambda name: -means[name][1][-1]):
+        grid, mean = means[method]
+        style = "--" if METHODS[method].single else "-"
+        axes.plot(grid, mean, style, color=COLOURS[method], linewidth=1.8, label=f"{method} ({mean[-1]:.0f})")
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.savefig(path, dpi=130)
+
+
+def canvas(title: str) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(7.4, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set(xlabel="env steps", ylabel="training score (0–100)", ylim=(0, 100), title=title)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    return figure, axes
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ class CriticSettings:
     encoding: Literal["time-order", "prompts", "caches"] = "time-order"
     """How a critic reads histories: in order of time, one pass for all turns; as the released code does, the agents'
     prompts one behind the other, again at every turn; or by a value query over the agents' own key/value caches, where
-    nothing is encoded again."""
+    nothing is encoded again (they stay in memory until the update is done)."""
     backbone: Literal["separate", "policy"] = "separate"
     """A network of its own, or a value head on the policy's states, learned together with the policy (only for a critic
     of one agent's own history)."""
