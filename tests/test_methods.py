@@ -106,11 +106,12 @@ def test_the_paper_preset_runs(name: str) -> None:
         name, "paper", task={"train_size": 256}, rollout={"problems": 1}, sampling={"max_new_tokens": 8}
     )
     assert records[-1]["policy"]["clip_fraction"] == 0
+    assert records[-1]["policy"]["grad_norm"] > 0
 
 
 REFUSED = {
-    "critic of a critic-free method": ("magrpo", {"critic": {"lr": 1e-3}}, r"critic\.lr: 'magrpo' has no critic"),
-    "lambda of a critic-free method": ("grpo", {"credit": {"lam": 0.5}}, r"credit\.lam: 'grpo' has no critic"),
+    "critic of a critic-free method": ("magrpo", {"critic": {"lr": 2e-3}}, r"critic\.lr: 'magrpo' has no critic"),
+    "lambda of a critic-free method": ("grpo", {"credit": {"lam": 0.9}}, r"credit\.lam: 'grpo' has no critic"),
     "leave-one-out of one": ("marloo", {"rollout": {"samples": 1}}, r"rollout\.samples = 1.*at least 2.*mareinforce"),
     "group of one": ("magrpo", {"rollout": {"samples": 1}}, r"rollout\.samples = 1.*at least 2"),
     "tree of one": (
@@ -124,6 +125,13 @@ REFUSED = {
         "collm-cc",
         {"critic": {"encoding": "caches"}, "rollout": {"samples": 2, "shape": "tree-aligned"}},
         "time-order for trees",
+    ),
+    "steps without a ratio": ("collm-cc", {"policy": {"loss": "policy-gradient"}}, r"policy\.minibatches = 3"),
+    "spread of one": ("collm-cc", {"credit": {"normalise": "group"}}, "a group of one has no spread"),
+    "KL of a truncated sampler": (
+        "magrpo",
+        {"policy": {"kl": "reward", "loss": "policy-gradient", "minibatches": 1}, "sampling": {"top_p": 0.9}},
+        r"policy\.kl = reward needs sampling\.top_p = 1",
     ),
     "several blind epochs": ("magrpo", {"policy": {"loss": "policy-gradient", "epochs": 2}}, "one pass over a batch"),
 }
@@ -226,6 +234,7 @@ def test_the_readme_has_the_results() -> None:
 def test_biased_settings_are_named_in_the_results() -> None:
     assert caveats(resolve("str-build", "collm-cc")) == []
     assert len(caveats(resolve("str-build", "magrpo", "paper"))) == 2
+    assert "surrogate" in caveats(resolve("str-build", "maremax"))[0]
 
 
 def test_the_list_names_every_method(capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,7 +118,6 @@ def resolve(
 
     Raises ConfigError for unknown names and keys (with the nearest valid one) and for values out of range.
     """
-    refuse_unused(method(method_name), _paths(values or {}))
     base = TrainConfig(task=task_class(task_name).Options(), task_name=task_name, method=method(method_name).name)
     config = _merge(dataclasses.replace(base, preset=preset), preset_values(preset, task_name, method_name))
     return validated(_merge(config, values) if values else config)
@@ -133,7 +132,7 @@ def validated(config: TrainConfig[Any]) -> TrainConfig[Any]:
     chosen = method(config.method)
     options.check(config)
     _check_policy(config.policy, config.sampling)
-    _check_groups(config.rollout, chosen)
+    _check_groups(config.rollout, config.credit.normalise, chosen)
     _check_critic(config.critic, config.rollout, chosen)
     refuse_unused(chosen, _changed(config, TrainConfig(task=config.task)))
     return config
@@ -141,7 +140,11 @@ def validated(config: TrainConfig[Any]) -> TrainConfig[Any]:
 
 def caveats(config: TrainConfig[Any]) -> list[str]:
     """What a reader of the run's results has to know about its settings: where the update is not the policy gradient."""
-    found = []
+    found = [method(config.method).caveat] if method(config.method).caveat else []
+    if config.credit.normalise == "seat":
+        found.append(
+            "credit.normalise = seat puts every turn on one scale: turns without a signal weigh as much as others."
+        )
     if config.credit.normalise == "group":
         found.append(
             "credit.normalise = group divides by the standard deviation within each group: that is biased, and all "
@@ -151,14 +154,22 @@ def caveats(config: TrainConfig[Any]) -> list[str]:
         found.append("sampling.top_p or top_k truncate what is sampled and not what is scored: the gradient is biased.")
     if config.policy.length == "mean":
         found.append("policy.length = mean weighs short responses more: that is not the gradient of the return.")
+    if config.policy.length == "tokens":
+        found.append("policy.length = tokens divides by a number of tokens that the policies decide: a small bias.")
     return found
 
 
 def _check_policy(policy: PolicySettings, sampling: Sampling) -> None:
-    if policy.loss == "policy-gradient" and policy.epochs > 1:
+    for name in ("epochs", "minibatches"):
+        if policy.loss == "policy-gradient" and getattr(policy, name) > 1:
+            raise ConfigError(
+                f"policy.{name} = {getattr(policy, name)}: the policy-gradient loss allows one step on one pass over a "
+                f"batch. Use policy.{name} = 1, or policy.loss = clip-token or clip-sequence for more."
+            )
+    if policy.kl == "reward" and (sampling.top_p < 1 or sampling.top_k):
         raise ConfigError(
-            f"policy.epochs = {policy.epochs}: the policy-gradient loss allows one pass over a batch. "
-            "Use policy.loss = clip-token or clip-sequence for more."
+            "policy.kl = reward needs sampling.top_p = 1 and no sampling.top_k: the sampler's truncated "
+            "distribution would pay for a distance that the policy does not have. Use policy.kl = loss."
         )
     if policy.loss != "policy-gradient" and (sampling.top_p < 1 or sampling.top_k):
         raise ConfigError(
@@ -171,11 +182,16 @@ def _check_policy(policy: PolicySettings, sampling: Sampling) -> None:
         )
 
 
-def _check_groups(rollout: RolloutSettings, chosen: Method) -> None:
+def _check_groups(rollout: RolloutSettings, normalise: str, chosen: Method) -> None:
     if rollout.samples < chosen.siblings:
         raise ConfigError(
             f"rollout.samples = {rollout.samples}: the baseline of '{chosen.name}' compares the episodes of a group, so it "
             f"needs at least {chosen.siblings}. Use rollout.samples = 4, or a method without a group, such as mareinforce."
+        )
+    if normalise == "group" and rollout.samples < 2:
+        raise ConfigError(
+            f"credit.normalise = group with rollout.samples = {rollout.samples}: a group of one has no spread. Use "
+            "rollout.samples = 4, or another credit.normalise."
         )
     if rollout.shape != "linear" and rollout.samples < 2:
         raise ConfigError(

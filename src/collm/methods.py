@@ -27,6 +27,8 @@ class Method:
     """Least group size K (``rollout.samples``) with which its baseline exists."""
     greedy: bool = False
     """Whether it plays each problem once greedily, for its baseline; those env steps count."""
+    caveat: str = ""
+    """What a reader of its results has to know, if its expected update is not the policy gradient."""
     single: bool = False
     """Whether one model writes all roles (the task's single-agent form)."""
     default: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -127,6 +129,7 @@ METHODS = {
             "Monte-Carlo returns against the maximum of the group",
             credit.group_max,
             siblings=2,
+            caveat="maremax compares with the maximum of the group: a surrogate, not an estimate of the policy gradient.",
             default={**_GROUPS, "credit": {"normalise": "batch"}},
             paper=_released_monte_carlo("none"),
         ),

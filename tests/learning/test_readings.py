@@ -58,7 +58,8 @@ def test_some_episodes_are_cut_and_get_a_bootstrap_in_every_text_encoding(rollou
 def test_the_caches_that_are_left_are_those_of_a_fresh_pass(rollout: Rollout, team: list[Policy]) -> None:
     """Through sweeps and turns, every history keeps its own keys and values, all but those of its last sampled token."""
     for transcript in rollout.forest.transcripts:
-        length = transcript.spans[-1].stop - 1
+        cut = len(transcript.tokens) > transcript.spans[-1].stop
+        length = len(transcript.tokens) if cut else transcript.spans[-1].stop - 1
         fresh = DynamicCache()
         with torch.no_grad():
             model = team[transcript.agent].model.base_model

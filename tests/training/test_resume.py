@@ -163,7 +163,7 @@ def test_a_non_finite_loss_is_skipped_counted_and_stops_the_run_after_several(
     from collm.learning import policy_update
 
     monkeypatch.setattr(policy_update, "surrogate", _not_a_number)
-    with pytest.raises(DivergedError, match=r"5 updates in a row.*Try a lower policy\.lr"):
+    with pytest.raises(DivergedError, match=r"5 updates in a row.*try a lower policy\.lr"):
         train(small(env_steps=10_000), tmp_path / "run")
     records = read(tmp_path / "run" / "metrics.jsonl")
     skipped = [record["skipped_steps"] for record in records]

@@ -11,6 +11,7 @@ import numpy as np
 
 from collm.analysis.convergence import LEARNERS, Budget, Learning, by_exact_gradient, failed, train
 from collm.analysis.drift import ascent, drifts
+from collm.analysis.folder import Row
 from collm.analysis.game import AGENTS, Game, GameOptions, Team, Values, lifted
 from collm.analysis.learned import Kind
 from collm.analysis.moments import Estimate, Exact
@@ -19,8 +20,6 @@ from collm.credit import returns_to_go
 from collm.errors import ConfigError
 from collm.options import Range, check
 from collm.randomness import generator
-
-Row = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)

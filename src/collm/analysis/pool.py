@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from collm.credit import Credit, Evidence, returns_to_go
+from collm.credit.estimators import first_nodes
 from collm.rollout.forest import Forest
 
 
@@ -73,7 +74,8 @@ def gradients(pool: Pool, estimator: Estimator, partitions: int, draw: np.random
         credit = estimator.credit(_evidence(pool, estimator, groups))
         by_episode = _by_episode(pool, credit)
         estimates.append(_by_group(pool, by_episode, groups, size))
-        spreads.append(_advantage_variance(pool.forest, credit))
+        used = np.where(groups[pool.forest.path[first_nodes(pool.forest)]] < 0, 0.0, credit.weights)
+        spreads.append(_advantage_variance(pool.forest, dataclasses.replace(credit, weights=used)))
     extra = pool.greedy_steps if estimator.greedy else 0.0
     return Gradients(np.concatenate(estimates, 1), size * pool.steps + extra, np.mean(spreads, axis=0))
 
@@ -126,8 +128,8 @@ def _by_group(pool: Pool, by_episode: np.ndarray, groups: np.ndarray, size: int)
 
 def _advantage_variance(forest: Forest, credit: Credit) -> np.ndarray:
     turns = range(int(forest.turn.max()) + 1)
-    by_node = credit.advantages[forest.decision]
-    return np.array([by_node[forest.turn == turn].var(0).mean() for turn in turns])
+    by_node, used = credit.advantages[forest.decision], (credit.weights[forest.decision] > 0).all(1)
+    return np.array([by_node[(forest.turn == turn) & used].var(0).mean() for turn in turns])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-Row = dict[str, Any]
+from collm.analysis.folder import Row
 
 
 def where(rows: Sequence[Row], **wanted: Any) -> list[Row]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from collm.analysis.folder import Row
 from collm.analysis.pool import Estimator, Gradients, Pool, bias, gradients, square, variance
 from collm.analysis.sketch import sketched_scores
 from collm.config import TrainConfig
@@ -23,8 +24,6 @@ from collm.rollout.collector import Job, collect
 from collm.rollout.forest import Forest
 from collm.tasks.protocol import Problem, Task
 from collm.training.setup import make_learner
-
-Row = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +119,7 @@ def make_pool(
     """Play, fit critics on other episodes, score every response. Also says how good the critics are."""
     gamma = task.gamma if config.credit.gamma is None else config.credit.gamma
     forest, greedy = _play(study, config, task, policies)
+    _require_spread(forest, gamma)
     fit = _fit_forest(study, config, task, policies)
     values = {
         view: fitted_values(config, name, task, policies, fit, forest, gamma, study.fit_passes)
@@ -137,6 +137,19 @@ def make_pool(
         "explained": explained,
         "cut": int(forest.truncated.sum()),
     }
+
+
+def _require_spread(forest: Forest, gamma: float) -> None:
+    """Raise ConfigError if all episodes of each problem have the same returns: then every estimate is 0."""
+    returns, group = returns_to_go(forest, gamma), forest.group
+    low, high = (np.full((int(group.max()) + 1, forest.agents), end) for end in (np.inf, -np.inf))
+    np.minimum.at(low, group, returns)
+    np.maximum.at(high, group, returns)
+    if (high <= low).all():
+        raise ConfigError(
+            "all episodes of a problem have the same return: this team no longer explores, and there is nothing to "
+            "estimate. Use an earlier checkpoint, a higher sampling.temperature, or another task."
+        )
 
 
 def _play(study: TeamStudy, config: TrainConfig[Any], task: Task, policies: Sequence[Policy]) -> tuple[Forest, Forest]:

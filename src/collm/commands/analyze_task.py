@@ -28,6 +28,8 @@ QUICK = TeamStudy(
     problems=3, episodes=4, lams=(0.0, 1.0), groups=(2,), partitions=2, width=64, fit_episodes=4, fit_passes=1
 )
 VARIABLE = ("task.", "sampling.", "critic.", "credit.gamma")
+FITTED = ("critic.kind", "critic.encoding", "critic.backbone", "critic.target", "critic.warmup_updates")
+"""What the fitted critics do not have: they are V networks of their own that read histories in order of time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,17 +71,24 @@ def analyze_task(name: str, arguments: Sequence[str]) -> int:
     settings = {"analyze": name, "vary": given, "study": options.to_mapping(command.study)}
     out = begin(command.out or free_path(name), {**settings, "config": options.to_mapping(config)})
     note(f"analyze: writing {out}")
-    found = write_rows(out, _rows(command.study, changed, policies))
+    found = write_rows(out, _rows(command.study, changed, policies, command.run is not None))
     figures = draw_team(found, out)
     finish(out, team_tables(found), figures, len(found), time.perf_counter() - started, command.json)
     return 0
 
 
-def _rows(study: TeamStudy, changed: Sequence[tuple[str, TrainConfig[Any]]], policies: list[Policy]) -> Iterator[Row]:
+def _rows(
+    study: TeamStudy, changed: Sequence[tuple[str, TrainConfig[Any]]], policies: list[Policy], trained: bool
+) -> Iterator[Row]:
     for label, config in changed:
         note(f"analyze: {label}")
         task = build_task(config)
         team = policies
+        if len(policies) != task.agents and trained:
+            raise ConfigError(
+                f"{label}: the run has a team of {len(policies)} and the task wants {task.agents}. Leave task.agents out, "
+                "or --run, to measure raw teams."
+            )
         if len(policies) != task.agents:
             team = load_policies(config.model, task.agents, config.run.device)
         label_and_model = {"variation": label, "model": weights_hash(team[0].model)}
@@ -110,6 +119,11 @@ def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key.startswith(VARIABLE):
         raise ConfigError(f"'{text}': expected KEY=VALUE with a key that begins with {', '.join(VARIABLE)}.")
+    if key.startswith(FITTED):
+        raise ConfigError(
+            f"'{text}': the critics of this command are V networks of their own that read in order of time. "
+            f"Leave {key} out; training has it."
+        )
     return key, value
 
 

@@ -21,7 +21,8 @@ def normalised(credit: Credit, forest: Forest, how: Normalisation) -> Credit:
     ``scale`` divides by the root mean square of the whole batch and does not centre: the direction of the gradient
     stays. ``batch`` centres and scales over the whole batch, ``seat`` per agent and turn (released actor-critic),
     ``group`` within each group (released Monte-Carlo: all of its variants become the same numbers, and the
-    gradient is biased). Responses of weight 0 are left out of the statistics.
+    gradient is biased). Responses of weight 0 are left out of the statistics, and a response that is alone in its cell
+    stays as it is.
     """
     if how == "none":
         return credit
@@ -32,7 +33,9 @@ def normalised(credit: Credit, forest: Forest, how: Normalisation) -> Credit:
     mean = np.bincount(cell, weights * credit.advantages) / total
     centred = credit.advantages - (0.0 if how == "scale" else mean[cell])
     spread = np.sqrt(np.bincount(cell, weights * centred**2) / total)
-    return dataclasses.replace(credit, advantages=centred / np.maximum(spread, _LEAST_SPREAD)[cell])
+    alone = (np.bincount(cell, weights > 0) < 2)[cell]
+    scaled = centred / np.maximum(spread, _LEAST_SPREAD)[cell]
+    return dataclasses.replace(credit, advantages=np.where(alone, credit.advantages, scaled))
 
 
 def _cells(forest: Forest, how: Normalisation) -> np.ndarray:

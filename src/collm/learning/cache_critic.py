@@ -40,10 +40,7 @@ class CacheCritic(Critic):
         return [self._reading(forest, path, nodes) for path, nodes in nodes_of_paths(forest)]
 
     def _reading(self, forest: Forest, path: int, nodes: list[int]) -> CacheReading:
-        """A cache lacks the last token of the last response, so behind actions each place sees one token less.
-
-        Behind a cut the value is read where the actions end, because nobody has read the next observation.
-        """
+        """A cache lacks the last token of the last response, so behind actions each place sees one token less."""
         transcripts = [forest.transcript(path, agent) for agent in self.agents]
         turns = [int(forest.turn[node]) for node in nodes]
         before = [tuple(transcript.spans[turn].said for transcript in transcripts) for turn in turns]
@@ -53,9 +50,9 @@ class CacheCritic(Critic):
             places=list(range(len(turns))),
             nodes=nodes,
             acted=list(range(len(turns), 2 * len(turns))) if self.has_actions else [],
-            bootstrap=2 * len(turns) - 1 if forest.truncated[nodes[-1]] else None,
+            bootstrap=2 * len(turns) if forest.truncated[nodes[-1]] else None,
             caches=tuple(transcript.cache for transcript in transcripts),
-            seen=(*before, *behind),
+            seen=(*before, *behind, tuple(len(transcript.tokens) for transcript in transcripts)),
         )
 
     def states(self, model: Any, batch: Sequence[Any], places: Sequence[tuple[int, int]]) -> torch.Tensor:

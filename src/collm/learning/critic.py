@@ -87,16 +87,22 @@ class Critic(abc.ABC):
                 action_values[nodes] = model.head.in_units(behind).cpu().numpy()
         return Values(values, bootstraps, action_values if self.has_actions else None)
 
-    def losses(self, todo: Sequence[Reading], targets: np.ndarray, token_budget: int) -> Iterator[torch.Tensor]:
-        """Summed squared errors of normalised values (V, and Q on the same targets), micro-batch by micro-batch."""
+    def losses(
+        self, todo: Sequence[Reading], targets: np.ndarray, weights: np.ndarray, token_budget: int
+    ) -> Iterator[torch.Tensor]:
+        """Weighted sums of squared errors of normalised values (V, and Q on the same targets), micro-batch by micro-batch.
+
+        ``targets`` (nodes, values), ``weights`` (nodes,).
+        """
         head = self.model.head
         for group in micro_batches([len(reading.tokens) for reading in todo], token_budget):
             batch = [todo[i] for i in group]
             nodes = [node for reading in batch for node in reading.nodes]
             wanted = head.in_norm(torch.from_numpy(targets[nodes]).to(self.device))
             before, behind = self._predict(self.model, batch, [reading.places for reading in batch])
-            error = (before - wanted).square().sum()
-            yield error if behind is None else error + (behind - wanted).square().sum()
+            share = torch.from_numpy(weights[nodes]).float().to(self.device)[:, None]
+            error = (share * (before - wanted).square()).sum()
+            yield error if behind is None else error + (share * (behind - wanted).square()).sum()
 
     def _predict(
         self, model: Any, batch: Sequence[Reading], spots: Sequence[Sequence[int]]
@@ -108,9 +114,9 @@ class Critic(abc.ABC):
         actions = model.head(states[len(before) :], action=True) if behind else None
         return model.head(states[: len(before)]), actions
 
-    def observe(self, targets: np.ndarray) -> None:
-        """Move the running statistics of the targets, before learning from them."""
-        self.model.head.observe(torch.from_numpy(targets).to(self.device))
+    def observe(self, targets: np.ndarray, weights: np.ndarray) -> None:
+        """Move the running statistics of the targets (nodes, values), before learning from them."""
+        self.model.head.observe(torch.from_numpy(targets).to(self.device), torch.from_numpy(weights).to(self.device))
 
     def follow(self, update: int) -> None:
         """After an update: the slow copy catches up, as the settings say. ``update`` counts from 0."""

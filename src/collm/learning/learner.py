@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from collm.credit import Credit, per_decision
+from collm.credit.estimators import reach
 from collm.learning.critic import Critic, Values
 from collm.learning.policy_update import PolicyUpdate
 from collm.learning.reference import reference_logprobs
@@ -82,9 +83,11 @@ class Learner:
         """One update from one forest. With ``move`` false only the critics learn. Returns metrics."""
         metrics: dict[str, Any] = {}
         if credit.targets is not None:
-            self._observe(credit.targets)
+            weights = reach(forest)
+            for _, critic, columns in self._columns():
+                critic.observe(credit.targets[:, columns], weights)
             if not self.heads or not move:
-                metrics["critic"] = self._update_critics(forest, credit.targets, key)
+                metrics["critic"] = self._update_critics(forest, credit.targets, weights, key)
         if move:
             losses = PolicyUpdate(self.policy_settings, self.temperature, self.token_budget, forest, credit, reference)
             metrics["policy"] = self._update_policies(losses, lr_scale, key)
@@ -99,10 +102,6 @@ class Learner:
             yield place, critic, slice(start, start + critic.outputs)
             start += critic.outputs
 
-    def _observe(self, targets: np.ndarray) -> None:
-        for _, critic, columns in self._columns():
-            critic.observe(targets[:, columns])
-
     def _update_policies(self, losses: PolicyUpdate, lr_scale: float, key: tuple[Key, ...]) -> dict[str, float]:
         settings = self.policy_settings
         records = []
@@ -111,8 +110,8 @@ class Learner:
             for group in optimiser.param_groups:
                 group["lr"] = settings.lr * lr_scale
             heads = self._heads_of(agents, losses)
-            per_step = losses.episodes(agents) / settings.minibatches
             histories = _by_history(losses.forest, losses.credit, agents)
+            per_step = losses.episodes(agents) / max(1, min(settings.minibatches, len(histories)))
             for part in _minibatches(histories, settings.epochs, settings.minibatches, (*key, "policy", place)):
                 batch = [decision for history in part for decision in history]
                 records.append(self._policy_step(policy, optimiser, losses, batch, per_step, heads))
@@ -150,7 +149,9 @@ class Learner:
             self._step(critic.model, self.critic_optimisers[agent], tally.loss, self.critic_settings.max_grad_norm)
         return {**tally.record(losses.reference is not None), "grad_norm": norm}
 
-    def _update_critics(self, forest: Forest, targets: np.ndarray, key: tuple[Key, ...]) -> dict[str, float]:
+    def _update_critics(
+        self, forest: Forest, targets: np.ndarray, weights: np.ndarray, key: tuple[Key, ...]
+    ) -> dict[str, float]:
         settings = self.critic_settings
         records = []
         for place, critic, columns in self._columns():
@@ -160,9 +161,9 @@ class Learner:
                 list(range(len(todo))), settings.epochs, settings.minibatches, (*key, "critic", place)
             ):
                 optimiser.zero_grad(set_to_none=True)
-                count = sum(len(todo[i].places) for i in batch) * critic.outputs
+                count = sum(weights[todo[i].nodes].sum() for i in batch) * critic.outputs
                 total = 0.0
-                for loss in critic.losses([todo[i] for i in batch], own, self.token_budget):
+                for loss in critic.losses([todo[i] for i in batch], own, weights, self.token_budget):
                     (settings.coefficient * loss / count).backward()
                     total += loss.item() / count
                 norm = self._step(critic.model, optimiser, total, settings.max_grad_norm)

@@ -18,7 +18,8 @@ class CreditSettings:
     gamma: Annotated[float, Range(0, 1)] | None = None
     """Discount per turn; by default the task's own."""
     lam: Annotated[float, Range(0, 1)] = 0.5
-    """λ of TD(λ); 0 is the paper's one-step error, 1 the Monte-Carlo return against the critic."""
+    """λ of TD(λ); 0 is the paper's one-step error, 1 the Monte-Carlo return against the critic. With critic.kind = q it is
+    that of the targets only."""
     target_lam: Annotated[float, Range(0, 1)] | None = None
     """λ of the critic's targets: 0 is TD(0), 1 the Monte-Carlo return; by default the same as lam."""
     normalise: Normalisation = "batch"
@@ -49,7 +50,8 @@ class PolicySettings:
     """KL to the model the run started from: taken off the reward (k1 = d), or added to the loss (k2 = d²/2), with
     d = log π − log π_ref per sampled token."""
     kl_coefficient: Annotated[float, Range(0)] = 0.05
-    """Weight of that KL, in reward units per nat."""
+    """Weight of that KL per nat: in reward units in the reward; in the loss beside the advantages, normalised as they
+    are."""
     entropy: Annotated[float, Range(0)] = 0.0
     """Weight of the entropy bonus, per token of a response."""
     epochs: Annotated[int, Range(1, 100)] = 1
@@ -73,8 +75,8 @@ class CriticSettings:
     prompts one behind the other, again at every turn; or by a value query over the agents' own key/value caches, where
     nothing is encoded again (they stay in memory until the update is done)."""
     backbone: Literal["separate", "policy"] = "separate"
-    """A network of its own, or a value head on the policy's states, learned together with the policy (only for a critic
-    of one agent's own history)."""
+    """A network of its own, or a value head on the policy's states, learned in the policy's own steps (only for a critic
+    of one agent's own history; critic.epochs and critic.minibatches are then those of the warm-up)."""
     coefficient: Annotated[float, Range(0, open_low=True)] = 1.0
     """Factor of the value loss."""
     normalise: Literal["popart", "running", "none"] = "popart"

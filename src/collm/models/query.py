@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
 from collm.models.policy import Policy
 from collm.models.value import TargetScale, ValueHead, follow
@@ -41,11 +41,9 @@ class QueryModel(nn.Module):
         # The token that ends a message stands where a model sums up what it has read.
         start = policy.model.get_input_embeddings().weight[policy.chat.end_of_turn]
         self.query = nn.Parameter(start.detach().float().clone())
-        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self.shifts = nn.Parameter(
-            torch.zeros(2, config.num_hidden_layers, agents, config.num_key_value_heads, size, device=policy.device)
-        )
-        self.head = ValueHead(config.hidden_size, outputs, scale, actions)
+        heads, size = _cache_shape(policy)
+        self.shifts = nn.Parameter(torch.zeros(2, policy.layers, agents, heads, size, device=policy.device))
+        self.head = ValueHead(config.hidden_size, outputs, scale, actions).to(policy.device)
 
     def states(self, caches: Sequence[Sequence[Sequence[LayerCache]]], queries: Sequence[Query]) -> torch.Tensor:
         """(queries, width): the query token's last state. ``caches`` is (rows, agents, layers)."""
@@ -92,6 +90,17 @@ class QueryModel(nn.Module):
         self.query.lerp_(leader.query, rate)
         self.shifts.lerp_(leader.shifts, rate)
         self.head.follow(leader.head, rate)
+
+
+@torch.no_grad()
+def _cache_shape(policy: Policy) -> tuple[int, int]:
+    """Heads and head size of the keys that a policy writes."""
+    cache = DynamicCache()
+    policy.model.base_model(
+        input_ids=torch.full((1, 1), policy.pad_id, device=policy.device), past_key_values=cache, use_cache=True
+    )
+    _, heads, _, size = cache.layers[0].keys.shape
+    return heads, size
 
 
 @torch.no_grad()

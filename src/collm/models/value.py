@@ -56,14 +56,15 @@ class ValueHead(nn.Module):
         return ((targets.double() - self.mean) / self.spread).float()
 
     @torch.no_grad()
-    def observe(self, targets: torch.Tensor, rate: float = 0.1) -> None:
-        """Move the running statistics towards a batch of targets (places, outputs)."""
+    def observe(self, targets: torch.Tensor, weights: torch.Tensor, rate: float = 0.1) -> None:
+        """Move the running statistics towards a batch of targets (places, outputs) with these weights (places,)."""
         if self.scale == "none" or len(targets) == 0 or not bool(torch.isfinite(targets).all()):
             return
         weight = self.weight * (1 - rate) + rate
         step = rate / weight
-        mean = self.mean.lerp(targets.double().mean(0), step)
-        second_moment = self.second_moment.lerp(targets.double().square().mean(0), step)
+        share = (weights / weights.mean()).double()[:, None]
+        mean = self.mean.lerp((share * targets.double()).mean(0), step)
+        second_moment = self.second_moment.lerp((share * targets.double().square()).mean(0), step)
         self._use_statistics(mean, second_moment, weight)
 
     @torch.no_grad()
@@ -101,7 +102,8 @@ class ValueModel(nn.Module):
         backbone: Any = policy.model.base_model
         self.own_backbone = None if shared else backbone
         self._read = (backbone,)
-        self.head = ValueHead(policy.model.config.get_text_config().hidden_size, outputs, scale, actions)
+        width = policy.model.config.get_text_config().hidden_size
+        self.head = ValueHead(width, outputs, scale, actions).to(policy.device)
 
     def states(self, tokens: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """(places, width): last-layer states at (row, position) places of a padded batch of token ids."""

@@ -51,9 +51,21 @@ class Session:
     @torch.inference_mode()
     def respond(self, rows: Sequence[int], observations: Sequence[Sequence[int]], turn: int) -> list[Response]:
         """Append one observation to each of these rows and sample their responses. All rows in one batch."""
+        logits = self._read(rows, observations)
+        drawn = np.stack([self.uniforms(int(row), turn) for row in self.row_at[: len(rows)]])
+        tokens, logprobs, lengths = self._decode(logits, torch.from_numpy(drawn).to(self.device))
+        return [Response(tokens[row, : lengths[row]].tolist(), logprobs[row, : lengths[row]].copy()) for row in rows]
+
+    @torch.inference_mode()
+    def read(self, rows: Sequence[int], observations: Sequence[Sequence[int]]) -> None:
+        """Append one observation to each of these rows, which nobody will answer."""
+        self._read(rows, observations)
+        self.unread[list(rows)] = -1
+
+    def _read(self, rows: Sequence[int], observations: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Bring these rows forward and read their new tokens; logits (rows, vocabulary) behind the last ones."""
         if self.policy.version != self.version:
             raise RuntimeError("the policy was updated during a rollout; begin a new session.")
-        count = len(rows)
         fresh = {
             row: [*([self.unread[row]] if self.unread[row] >= 0 else []), *observation]
             for row, observation in zip(rows, observations, strict=True)
@@ -61,10 +73,7 @@ class Session:
         longest = self.lengths[list(rows)].max() + max(map(len, fresh.values()))
         self.cache.reserve(int(longest) + self.sampling.max_new_tokens)
         self._bring_forward(rows)
-        logits = self._prefill([fresh[row] for row in self.row_at[:count]])
-        drawn = np.stack([self.uniforms(int(row), turn) for row in self.row_at[:count]])
-        tokens, logprobs, lengths = self._decode(logits, torch.from_numpy(drawn).to(self.device))
-        return [Response(tokens[row, : lengths[row]].tolist(), logprobs[row, : lengths[row]].copy()) for row in rows]
+        return self._prefill([fresh[row] for row in self.row_at[: len(rows)]])
 
     @torch.inference_mode()
     def branch(self, parents: Sequence[int]) -> None:

@@ -34,8 +34,8 @@ class Transcript:
     tokens: list[int] = dataclasses.field(default_factory=list)
     spans: list[Span] = dataclasses.field(default_factory=list)
     cache: Any = None
-    """(layers,) keys and values (heads, tokens, head size) that the policy wrote while it played, all tokens but the
-    last sampled one; kept only for critics that read them."""
+    """(layers,) keys and values (heads, tokens, head size) that the policy wrote while it played: of all tokens but the
+    last sampled one, or of all where the episode was cut. Kept only for critics that read them."""
 
     def observe(self, tokens: tuple[int, ...] | list[int]) -> None:
         """Append an observation."""

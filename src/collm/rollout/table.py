@@ -10,6 +10,7 @@ import numpy as np
 from collm.models.policy import Policy
 from collm.randomness import Key, uniforms
 from collm.rollout.engine import Response, Session
+from collm.rollout.forest import Transcript
 from collm.rollout.path import Path
 from collm.rollout.sampling import Sampling
 
@@ -67,7 +68,7 @@ class Table:
     def respond(self, turn: int) -> dict[tuple[int, int], list[Response]]:
         """(path number, agent) → one response per sibling, for every path that has not ended."""
         rows = [row for row, seat in enumerate(self.seats) if not seat.path.episode.ended]
-        unread = [self.seats[row].path.transcripts[self.seats[row].agent].observed() for row in rows]
+        unread = [self._transcript(self.seats[row]).observed() for row in rows]
         found: dict[tuple[int, int], list[Response]] = {}
         for row, response in zip(rows, self.session.respond(rows, unread, turn), strict=True):
             seat = self.seats[row]
@@ -75,6 +76,16 @@ class Table:
         return found
 
     def keep_caches(self) -> None:
-        """Leave each history's keys and values with its transcript (linear rollouts: a row per history)."""
+        """Leave each history's keys and values with its transcript (linear rollouts: a row per history).
+
+        Where an episode was cut, the observation that nobody answered is read first: the value behind the cut needs it.
+        """
+        waiting = {row: unread for row, seat in enumerate(self.seats) if (unread := self._transcript(seat).observed())}
+        if waiting:
+            self.session.read(list(waiting), list(waiting.values()))
         for row, seat in enumerate(self.seats):
-            seat.path.transcripts[seat.agent].cache = self.session.memory(row)
+            self._transcript(seat).cache = self.session.memory(row)
+
+    @staticmethod
+    def _transcript(seat: Seat) -> Transcript:
+        return seat.path.transcripts[seat.agent]

@@ -69,7 +69,8 @@ class Trainer:
         )
         if learner.critics:
             learned["critic"] = {**learned.get("critic", {}), **critic_record(evidence)}
-        self._count(len(rollout.forest) + (len(greedy) if greedy is not None else 0), learner.skipped > skipped)
+        bad = learner.skipped > skipped or not credit.weights.any()
+        self._count(len(rollout.forest) + (len(greedy) if greedy is not None else 0), bad)
         counted = {"update": progress.update, "env_steps": progress.env_steps}
         times = {"time": self._times(rollout, started, played)}
         return {**counted, **record, **learned, "skipped_steps": learner.skipped, **times}
@@ -146,12 +147,13 @@ class Trainer:
         self.progress.bad_in_a_row = self.progress.bad_in_a_row + 1 if bad else 0
 
     def check_health(self) -> None:
-        """Raise DivergedError after several updates in a row with a non-finite loss."""
+        """Raise DivergedError after several updates in a row with a non-finite loss, or with nothing to learn from."""
         if self.progress.bad_in_a_row >= self.config.run.max_bad_updates:
             raise DivergedError(
-                f"the loss was not finite in {self.progress.bad_in_a_row} updates in a row (update "
-                f"{self.progress.update}). Try a lower policy.lr or critic.lr, a smaller policy.max_grad_norm, or "
-                "resume an earlier checkpoint."
+                f"nothing could be learned in {self.progress.bad_in_a_row} updates in a row (update "
+                f"{self.progress.update}). If the loss was not finite (skipped_steps in metrics.jsonl): try a lower "
+                "policy.lr or critic.lr, a smaller policy.max_grad_norm, or resume an earlier checkpoint. If every return "
+                "was cut (advantage.left_out = 1): a larger rollout.max_history, or a smaller sampling.max_new_tokens."
             )
 
     def _times(self, rollout: Rollout, started: float, played: float) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from collm.credit import Credit, Evidence, temporal_difference
-from collm.credit.estimators import agents_of, first_nodes
+from collm.credit.estimators import agents_of, first_nodes, reach
 from collm.evaluation.evaluate import contribution, counterfactual_losses, measures
 from collm.rollout.collector import Episode, Rollout
 from collm.rollout.forest import Forest
@@ -55,6 +55,13 @@ def critic_record(evidence: Evidence) -> dict[str, Any]:
     assert values is not None
     assert bootstraps is not None
     _, returns = temporal_difference(evidence.forest, values, bootstraps, evidence.gamma, 1.0)
-    spread = returns.var(0)
-    share = np.where(spread > 1e-12, 1.0 - (returns - values).var(0) / np.maximum(spread, 1e-12), 0.0)
+    weights = reach(evidence.forest)
+    spread, left = _variance(returns, weights), _variance(returns - values, weights)
+    share = np.where(spread > 1e-12, 1.0 - left / np.maximum(spread, 1e-12), 0.0)
     return {"explained_variance": float(share.mean()), "explained_variance_each": share.tolist()}
+
+
+def _variance(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(columns,): weighted variance of (nodes, columns) values."""
+    mean = np.average(values, 0, weights)
+    return np.average((values - mean) ** 2, 0, weights)

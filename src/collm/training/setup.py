@@ -76,9 +76,7 @@ def make_critic(
         return TextCritic(policies[view[0]], config.critic, view, task.agents, outputs)
     (backbone,) = load_policies(config.model, 1, config.run.device)
     kind = CacheCritic if config.critic.encoding == "caches" else TextCritic
-    critic = kind(backbone, config.critic, view, task.agents, outputs)
-    critic.model.to(config.run.device)
-    return critic
+    return kind(backbone, config.critic, view, task.agents, outputs)
 
 
 def check_branching(task: Task, config: TrainConfig[Any]) -> None:
