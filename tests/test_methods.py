@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from collm.cli import run
-from collm.config import caveats, resolve
-from collm.errors import ConfigError
+from collm.config import resolve
+from collm.errors import ConfigError, TaskError
 from collm.methods import METHODS
 from collm.presets import PRESETS, merged
+from collm.rules import caveats
 from collm.tasks.minecraft.str_build import StrBuild
 from collm.tasks.protocol import Step
 from collm.training.loop import Trainer
@@ -127,6 +128,16 @@ REFUSED = {
         "time-order for trees",
     ),
     "steps without a ratio": ("collm-cc", {"policy": {"loss": "policy-gradient"}}, r"policy\.minibatches = 3"),
+    "an option without its other half": (
+        "collm-cc",
+        {"critic": {"target_rate": 0.5}},
+        r"only with critic\.target = polyak",
+    ),
+    "clip without a ratio": (
+        "collm-cc",
+        {"policy": {"clip": 0.1, "loss": "policy-gradient", "minibatches": 1}},
+        r"policy\.clip",
+    ),
     "spread of one": ("collm-cc", {"credit": {"normalise": "group"}}, "a group of one has no spread"),
     "KL of a truncated sampler": (
         "magrpo",
@@ -149,6 +160,12 @@ def test_too_many_joint_actions_are_refused_at_the_start() -> None:
         assemble(config)
 
 
+def test_a_tree_beyond_the_budget_is_refused_at_the_start() -> None:
+    values = {"task": {"agents": 4}, "rollout": {"samples": 2, "shape": "tree-cross"}, "env_steps": 1000}
+    with pytest.raises(ConfigError, match=r"up to 69,904 joint actions.*env_steps = 1,000"):
+        assemble(resolve("str-build", "magrpo", values=values))
+
+
 def test_a_flag_with_its_default_value_is_refused_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "str-build", "--method", "magrpo", "--critic.warmup-updates", "2"]) == 2
     assert "critic.warmup_updates: 'magrpo' has no critic" in capsys.readouterr().err
@@ -168,6 +185,8 @@ class Paid(StrBuild):
     [
         ((1.0, 2.0, 3.0), True, "3 rewards for 2 agents"),
         ((1.0, 2.0), False, "per_agent_rewards = True"),
+        ("much", False, "the reward is 'much'"),
+        ((float("nan"), 0.0), True, r"reward is \(nan, 0\.0\)"),
         ((1.0, 2.0), True, None),
         (1.0, False, None),
     ],
@@ -178,7 +197,7 @@ def test_rewards_of_the_wrong_length_are_refused_at_the_start(paid: Any, says: b
     if message is None:
         check_rewards(task)
         return
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises((ConfigError, TaskError), match=message):
         check_rewards(task)
 
 

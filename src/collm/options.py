@@ -70,7 +70,8 @@ def _split(hint: Any) -> tuple[Any, list[Range]]:
 def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "", default: T | None = None) -> T:
     """Build a dataclass from nested mappings (a YAML file); unknown keys name the nearest valid one."""
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where or 'the file'}: expected keys and values, found {type(values).__name__}.")
+        found = "nothing" if values is None else repr(values)
+        raise ConfigError(f"{where.rstrip('.') or 'the file'}: expected keys and values, found {found:.80}.")
     known = hints(cls)
     changes: dict[str, Any] = {}
     for key, value in values.items():

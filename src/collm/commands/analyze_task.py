@@ -38,7 +38,7 @@ class TaskCommand:
 
     study: Annotated[TeamStudy, tyro.conf.arg(name="")]
     run: Path | None = None
-    """The team of this run, with its settings; by default the raw model."""
+    """The team of this run (not of a single-model method), with its settings; by default the raw model."""
     checkpoint: str | None = None
     """With --run: which checkpoint, e.g. update-00000010. Default: the newest."""
     model: str = "tiny"

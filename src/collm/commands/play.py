@@ -73,6 +73,8 @@ def _parsed(arguments: Sequence[str]) -> tuple[PlayCommand[Any], Task, list[Poli
     run = peek(arguments, "--run")
     names = [argument for argument in arguments[:1] if not argument.startswith("-")]
     if run is not None:
+        if peek(arguments, "--team") == "best":
+            raise ConfigError("--team best and --run exclude each other.")
         config, task, policies = load_team(Path(run))
         if names and names[0] != config.task_name:
             raise ConfigError(f"the run {run} plays '{config.task_name}', not '{names[0]}'.")
@@ -80,8 +82,6 @@ def _parsed(arguments: Sequence[str]) -> tuple[PlayCommand[Any], Task, list[Poli
         command = parse(_form(type(config.task)), "play", arguments, default)
         if command.task != config.task:
             raise ConfigError("--task.* cannot be used with --run: a team plays the task it was trained on.")
-        if command.team == "best":
-            raise ConfigError("--team best and --run exclude each other.")
         return command, task, policies, config.sampling
     kind = task_class(names[0] if names else "str-build")
     command = parse(_form(kind.Options), "play", arguments, PlayCommand(kind.Options(), kind.name))

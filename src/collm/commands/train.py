@@ -14,6 +14,7 @@ from collm.commands.common import note, parse, peek, print_json
 from collm.config import TrainConfig
 from collm.errors import ConfigError
 from collm.methods import method as find_method
+from collm.rules import refuse_unused
 from collm.tasks.registry import task_class
 from collm.training.display import make_display
 from collm.training.run import Interrupted, resume, train
@@ -84,7 +85,7 @@ def _parsed(arguments: Sequence[str]) -> TrainCommand[Any]:
     preset = peek(arguments, "--preset") or str(values.get("preset", "default"))
     values |= {"task_name": task, "method": method, "preset": preset}
     flags = [argument.split("=")[0].removeprefix("--").replace("-", "_") for argument in arguments]
-    configuration.refuse_unused(find_method(method), flags)
+    refuse_unused(find_method(method), flags)
     settings = configuration.resolve(task, method, preset, values=values)
     default = TrainCommand(settings, config=None if file is None else Path(file))
     kind: Any = TrainCommand[task_class(task).Options]  # type: ignore[misc]

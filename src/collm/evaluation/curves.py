@@ -28,7 +28,7 @@ _SMOOTHING = 0.1
 def draw_curves(records: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
     """Draw the records of a run's metrics against env steps into the PNG ``path``, whole or not at all.
 
-    Panels: score (train, held-out, and the raw team as a line if a record has ``raw``), critic explained
+    Panels: score (train, validation, and the raw team as a line if a record has ``raw``), critic explained
     variance, contribution per agent, policy KL and clip fraction. A panel without data says so.
     """
     figure = Figure(figsize=(11, 5.2), layout="constrained")
@@ -91,11 +91,11 @@ def _number(record: Mapping[str, Any], keys: Sequence[str | int]) -> float | Non
 def _draw_score(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
     raw = points([{"env_steps": 0, **record} for record in records], "raw", "score")[1]
     if len(raw):
-        axes.axhline(raw[-1], color=_GREY, linestyle=(0, (5, 3)), linewidth=1.4, label=f"held-out, raw ({raw[-1]:.1f})")
+        axes.axhline(raw[-1], color=_GREY, linestyle=(0, (5, 3)), linewidth=1.4, label=f"test, raw ({raw[-1]:.1f})")
     _draw_line(axes, points(records, "score"), _BLUE, "train")
     steps, values = points(records, "validation", "score")
     if len(values):
-        label = f"held-out ({values[-1]:.1f})"
+        label = f"validation ({values[-1]:.1f})"
         axes.plot(steps, values, "o-", color=_ORANGE, markersize=6, linewidth=1.8, label=label, zorder=3)
     axes.set_title("score (0–100)")
     if axes.has_data():

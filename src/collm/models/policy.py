@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -68,6 +69,8 @@ def model_path(name: str) -> str:
 
 def load_model(name: str, device: torch.device | str = "cpu") -> tuple[Any, ChatFormat]:
     """A causal LM in fp32 and its chat format. Raises ModelError if it cannot be loaded."""
+    if name.startswith(("/", "./", "../", "~")) and not Path(name).is_dir():
+        raise ModelError(f"the model '{name}' cannot be loaded: there is no such folder.")
     try:
         tokenizer = AutoTokenizer.from_pretrained(model_path(name))
         model = AutoModelForCausalLM.from_pretrained(model_path(name), dtype=torch.float32, attn_implementation="sdpa")

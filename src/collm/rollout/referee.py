@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from collm.errors import CollmError, TaskError
 from collm.tasks.protocol import Message, Problem, Start, Step, Task, team_rewards
 
@@ -43,7 +45,7 @@ def inside_task(task: Task, problem: Problem, turn: int) -> Iterator[None]:
 
 def _checked_rewards(task: Task, step: Step, turn: int) -> tuple[float, ...]:
     """The rewards per agent of a step that keeps the protocol; raises ValueError if it does not."""
-    rewards = team_rewards(step, task.agents)
+    rewards = checked_numbers(team_rewards(step, task.agents), step.reward)
     if len(rewards) != task.agents:
         raise ValueError(f"{len(rewards)} rewards for {task.agents} agents")
     if not step.ended and turn + 1 >= task.turns:
@@ -51,6 +53,13 @@ def _checked_rewards(task: Task, step: Step, turn: int) -> tuple[float, ...]:
     if not step.terminated:
         _require_observations(step.observations, task.agents)
     return rewards
+
+
+def checked_numbers(rewards: Sequence[Any], given: Any) -> tuple[float, ...]:
+    """Rewards as numbers; raises ValueError if one is not a finite one."""
+    if not all(isinstance(reward, (int, float, np.number)) and np.isfinite(reward) for reward in rewards):
+        raise ValueError(f"the reward is {given!r:.80}; expected finite numbers")
+    return tuple(float(reward) for reward in rewards)
 
 
 def _require_observations(observations: Any, agents: int) -> None:

@@ -132,8 +132,10 @@ class Task(abc.ABC):
 
     def score(self, problem: Problem, state: Any) -> float:
         """100·(final − R_0)/(R_max − R_0): 0 is doing nothing, 100 is perfect; below 0 is possible."""
-        floor = self.floor(problem)
-        return 100.0 * (self.final(problem, state) - floor) / (self.ceiling(problem) - floor)
+        floor, ceiling = self.floor(problem), self.ceiling(problem)
+        if not ceiling > floor:
+            raise ValueError(f"ceiling = {ceiling} must be above floor = {floor}, or there is no score")
+        return 100.0 * (self.final(problem, state) - floor) / (ceiling - floor)
 
     def best_plan(self, problem: Problem) -> Sequence[JointAction] | None:
         """Canonical joint actions, turn by turn, that reach R_max; None where the task has no such plan."""

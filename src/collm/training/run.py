@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from collm import machine, options
-from collm.config import TrainConfig, caveats, from_saved
+from collm.config import TrainConfig, from_saved
 from collm.errors import CheckpointError, CollmError
 from collm.evaluation.curves import draw_curves
 from collm.evaluation.evaluate import Evaluation, evaluate
 from collm.evaluation.samples import before_after, write_samples
 from collm.evaluation.stats import paired_interval
 from collm.models.policy import Policy, load_policies
+from collm.rules import caveats
 from collm.training import checkpoint
 from collm.training.display import Display, SilentDisplay
 from collm.training.loop import Trainer
@@ -208,7 +209,7 @@ class _Run:
             "improvement": _change(differences),
             "changes": {name: _change(values) for name, values in changes.items()},
             "improvement_describes": "this trained team, over held-out problems; not the method, whose unit is the seed",
-            "caveats": caveats(self.config),
+            "caveats": [*caveats(self.config), *_left_out(read(self.folder.metrics_path))],
             "raw_decodings": {name: _shown(measured) for name, measured in raw.items()},
             "trained_decodings": {name: _shown(measured) for name, measured in trained.items()},
             "skipped_steps": self.parts.learner.skipped,
@@ -236,6 +237,17 @@ def _kept(evaluation: Evaluation) -> dict[str, Any]:
     """A summary with what is compared problem by problem."""
     per_problem = {name: evaluation.rows[name].tolist() for name in SHOWN if name in evaluation.rows}
     return {**evaluation.summary(), "per_problem": per_problem}
+
+
+def _left_out(records: list[dict[str, Any]]) -> list[str]:
+    """What to say if returns were not known."""
+    share = float(np.mean([record["advantage"]["left_out"] for record in records]))
+    if share == 0:
+        return []
+    return [
+        f"{share:.0%} of the responses did not learn, because their return was cut from outside, which favours episodes "
+        "that end early. A larger rollout.max_history, or a smaller sampling.max_new_tokens, cuts fewer."
+    ]
 
 
 def _change(differences: np.ndarray) -> dict[str, Any]:

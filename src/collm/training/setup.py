@@ -14,7 +14,7 @@ from collm.learning.critic import Critic, TextCritic
 from collm.learning.learner import Learner
 from collm.methods import Method, method
 from collm.models.policy import Policy, load_policies, weights_hash
-from collm.rollout.referee import begin, inside_task
+from collm.rollout.referee import begin, checked_numbers, inside_task
 from collm.tasks.protocol import SPLITS, Task
 from collm.tasks.registry import make_task
 
@@ -89,6 +89,13 @@ def check_branching(task: Task, config: TrainConfig[Any]) -> None:
             f"agents makes {count} joint actions per node, above rollout.max_joint_actions = "
             f"{config.rollout.max_joint_actions}. Use fewer samples, rollout.shape = tree-aligned, or a higher limit."
         )
+    whole = sum(count**turn for turn in range(1, task.turns + 1)) if branching else 0
+    if whole > config.env_steps:
+        raise ConfigError(
+            f"one tree of rollout.shape = {config.rollout.shape} has up to {whole:,} joint actions over {task.turns} turns, "
+            f"above the budget env_steps = {config.env_steps:,}. Use fewer samples, agents or turns, "
+            "rollout.shape = tree-aligned or linear, or a larger budget."
+        )
 
 
 def check_problems(task: Task, policies: list[Policy], config: TrainConfig[Any]) -> None:
@@ -103,8 +110,10 @@ def check_problems(task: Task, policies: list[Policy], config: TrainConfig[Any])
         longest = max(len(policy.chat.opening(one)) for policy, one in zip(policies, seen, strict=True))
         if longest + config.sampling.max_new_tokens > limit:
             raise ConfigError(
-                f"sampling.max_new_tokens = {config.sampling.max_new_tokens}: at most {limit - longest} fit here "
-                f"(the first observation of problem {problems[0].id!r} has {longest} of {limit} tokens)."
+                f"the first observation of problem {problems[0].id!r} has {longest} tokens, and with "
+                f"sampling.max_new_tokens = {config.sampling.max_new_tokens} it does not fit into the {limit} of "
+                f"{'rollout.max_history' if limit == config.rollout.max_history else 'the model'}: at least "
+                f"{longest + config.sampling.max_new_tokens} are needed."
             )
     check_rewards(task)
 
@@ -115,6 +124,7 @@ def check_rewards(task: Task) -> None:
     state = begin(task, problem, 0).state
     with inside_task(task, problem, 0):
         reward = task.step(problem, state, [task.empty_action(agent) for agent in range(task.agents)]).reward
+        checked_numbers(reward if isinstance(reward, tuple) else (reward,), reward)
     if not isinstance(reward, tuple):
         return
     if len(reward) != task.agents:
