@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# Several tests run side by side: threads that wait must not spin. Read when torch is loaded, so it comes before.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import pytest
 import torch
 

@@ -52,7 +52,7 @@ def test_unknown_names(arguments: list[str], nearest: str, capsys: pytest.Captur
         (["--task.agents", "5"], "task.agents = 5: must be at least 1 and at most 4"),
         (["--task.turns", "0"], "task.turns = 0: must be at least 1 and at most 8"),
         (["--task.train-words", "AB", "Ä1"], "outside the font: '1', 'Ä'"),
-        (["--policy.loss", "policy-gradient", "--policy.epochs", "2"], "allows one pass over a batch"),
+        (["--policy.loss", "policy-gradient", "--policy.epochs", "2"], "allows one step on one pass over a batch"),
         (["--task.world", "fresh", "--task.reward", "terminal"], "task.world = persistent"),
         (["--run.device", "cuda"], "no CUDA device"),
         (["--model", "no/such/model/here"], "the model 'no/such/model/here' cannot be loaded"),

@@ -106,7 +106,7 @@ def test_what_other_methods_keep_is_in_the_checkpoint(method: str, values: dict[
     run, copy = tmp_path / "run", tmp_path / "copy"
     common = {key: value for key, value in SMALL.items() if method in ("collm-cc", "collm-dc", "ac") or key != "critic"}
     every = {
-        "run": {"checkpoint_every": 2, "threads": 2, "keep": 10},
+        "run": {"checkpoint_every": 2, "threads": 1, "keep": 10},
         "evaluation": {**SMALL["evaluation"], "every": 0},
     }
     config = resolve("str-build", method, values=merged(common, every, values))
