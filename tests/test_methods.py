@@ -21,7 +21,7 @@ from collm.methods import METHODS
 from collm.presets import PRESETS, merged
 from collm.rules import caveats
 from collm.tasks.minecraft.str_build import StrBuild
-from collm.tasks.protocol import Step
+from collm.tasks.protocol import Step, Task
 from collm.training.loop import Trainer
 from collm.training.setup import assemble, check_rewards
 
@@ -158,6 +158,12 @@ def test_too_many_joint_actions_are_refused_at_the_start() -> None:
     config = resolve("str-build", "magrpo", values={"rollout": {"samples": 9, "shape": "tree-cross"}})
     with pytest.raises(ConfigError, match=r"81 joint actions per node, above rollout\.max_joint_actions = 64"):
         assemble(config)
+
+
+def test_a_task_without_a_single_agent_form_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StrBuild, "single_agent", Task.single_agent)
+    with pytest.raises(ConfigError, match=r"'str-build' has no single-agent form, which 'grpo' needs\. Use .* magrpo"):
+        assemble(resolve("str-build", "grpo"))
 
 
 def test_a_tree_beyond_the_budget_is_refused_at_the_start() -> None:

@@ -32,9 +32,17 @@ class Parts:
 
 
 def build_task(config: TrainConfig[Any]) -> Task:
-    """The task that a configuration trains on: in its single-agent form for methods with one model in all roles."""
+    """The task that a configuration trains on: in its single-agent form for methods with one model in all roles.
+
+    Raises ConfigError if the method needs that form and the task has none.
+    """
     task = make_task(config.task_name, config.task)
-    return task.single_agent() if method(config.method).single else task
+    if not method(config.method).single:
+        return task
+    try:
+        return task.single_agent()
+    except NotImplementedError as error:
+        raise ConfigError(f"{error}, which '{config.method}' needs. Use a method for teams, such as magrpo.") from error
 
 
 def assemble(config: TrainConfig[Any]) -> Parts:
