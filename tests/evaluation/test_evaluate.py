@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from collm import make_task
-from collm.evaluation.evaluate import contribution, counterfactual_losses, evaluate
+from collm.evaluation.counterfactual import counterfactual_losses
+from collm.evaluation.evaluate import contribution, evaluate
 from collm.evaluation.stats import paired_interval
 from collm.models.policy import Policy
 from collm.rollout.collector import Episode, Job
@@ -25,15 +26,15 @@ def test_contribution_of_a_canonical_build_by_hand() -> None:
     """HI has 26 cells, 13 for each. Without one agent: coverage ½, no equal neighbours, one palette missing: R = 0.75."""
     task = make_task("str-build")
     episode = finished(task, "HI", [list(actions) for actions in task.best_plan(task.problem("HI")) or []])
-    losses = counterfactual_losses(task, episode)
-    np.testing.assert_allclose(losses, [2.0 - 0.75, 2.0 - 0.75], atol=1e-12)
-    np.testing.assert_allclose(contribution(np.array([losses]), np.array([2.5])), [0.5, 0.5], atol=1e-12)
+    losses = counterfactual_losses(task, [episode])
+    np.testing.assert_allclose(losses, [[2.0 - 0.75, 2.0 - 0.75]], atol=1e-12)
+    np.testing.assert_allclose(contribution(losses, np.array([2.5])), [0.5, 0.5], atol=1e-12)
 
 
 def test_an_agent_that_did_nothing_contributed_nothing() -> None:
     task = make_task("str-build")
     plan = [[actions[0], ""] for actions in task.best_plan(task.problem("HI")) or []]
-    assert counterfactual_losses(task, finished(task, "HI", plan))[1] == 0.0
+    assert counterfactual_losses(task, [finished(task, "HI", plan)])[0, 1] == 0.0
 
 
 def test_contribution_without_gain_is_zero() -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from collm.evaluation.counterfactual import counterfactual_losses
 from collm.models.policy import Policy
 from collm.randomness import Key
 from collm.rollout.collector import Episode, Job, collect
 from collm.rollout.referee import inside_task
 from collm.rollout.sampling import Sampling
-from collm.tasks.protocol import Problem, Task, without_agent
+from collm.tasks.protocol import Problem, Task
 
 _AT_ONCE = 256
 
@@ -70,7 +71,7 @@ def evaluate(
         decoding="greedy" if sampling.temperature == 0 else "sampled",
         problems=tuple(problem.id for problem in problems),
         rows={name: np.array([row[name] for row in rows]) for name in rows[0]},
-        lost=np.array([counterfactual_losses(task, episode) for episode in episodes]),
+        lost=counterfactual_losses(task, episodes),
         gained=np.array([row["final"] - task.floor(e.job.problem) for row, e in zip(rows, episodes, strict=True)]),
         episodes=tuple(episodes),
     )
@@ -93,13 +94,3 @@ def _measured(task: Task, problem: Problem, episode: Episode) -> dict[str, float
         "paper_score": task.paper_score(problem, state),
         "turns": float(len(episode.actions)),
     }
-
-
-def counterfactual_losses(task: Task, episode: Episode) -> list[float]:
-    """(agents,): what the final loses when each agent in turn had done nothing."""
-    problem = episode.job.problem
-    with inside_task(task, problem, len(episode.actions)):
-        final = task.final(problem, episode.state)
-        return [
-            final - without_agent(task, problem, episode.actions, agent, episode.seed) for agent in range(task.agents)
-        ]

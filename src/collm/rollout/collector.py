@@ -15,12 +15,21 @@ from collm.rollout.branching import Branching
 from collm.rollout.engine import Response
 from collm.rollout.forest import Decision, Forest, Transcript
 from collm.rollout.path import Episode, Job, Path
-from collm.rollout.referee import begin, execute, inside_task
+from collm.rollout.referee import begin, execute, inside_task, prepare
 from collm.rollout.sampling import Sampling
 from collm.rollout.table import Table
-from collm.tasks.protocol import Step, Task
+from collm.tasks.protocol import Move, Step, Task
 
 __all__ = ["Branching", "Episode", "Job", "Rollout", "collect", "inside_task"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Joint:
+    """One joint action: which sibling of every agent's responses it takes, and what they say."""
+
+    siblings: tuple[int, ...]
+    responses: tuple[Response, ...]
+    texts: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,9 +132,10 @@ class _Collection:
     def run(self) -> Rollout:
         turn = 0
         while live := [path for path in self.paths if not path.episode.ended]:
-            responses = self._respond(live, turn)
+            joints = self._joints(live, self._respond(live, turn))
+            prepare(self.task, [self._move(path, joint) for path in live for joint in joints[path.number]], turn)
             for path in live:
-                self._act(path, [responses[path.number, agent] for agent in range(self.task.agents)])
+                self._act(path, joints[path.number])
             turn += 1
         return Rollout([path.episode for path in self.paths], self._forest())
 
@@ -138,8 +148,30 @@ class _Collection:
             found |= table.respond(turn)
         return found
 
-    def _act(self, path: Path, responses: list[list[Response]]) -> None:
-        """Execute every joint action behind a path; ``responses`` are (agents, siblings)."""
+    def _joints(self, live: list[Path], responses: dict[tuple[int, int], list[Response]]) -> dict[int, list[Joint]]:
+        """Path number → every joint action behind that path."""
+        texts = {
+            (number, agent): [self.policies[agent].chat.text(response.tokens) for response in siblings]
+            for (number, agent), siblings in responses.items()
+        }
+        return {
+            path.number: [
+                Joint(
+                    siblings,
+                    tuple(responses[path.number, agent][sibling] for agent, sibling in enumerate(siblings)),
+                    tuple(texts[path.number, agent][sibling] for agent, sibling in enumerate(siblings)),
+                )
+                for siblings in self.joint_actions
+            ]
+            for path in live
+        }
+
+    @staticmethod
+    def _move(path: Path, joint: Joint) -> Move:
+        return Move(path.episode.job.problem, path.episode.state, joint.texts)
+
+    def _act(self, path: Path, joints: list[Joint]) -> None:
+        """Execute every joint action behind a path."""
         children = [path]
         for _ in self.joint_actions[1:]:
             children.append(path.branch(len(self.paths)))
@@ -147,34 +179,29 @@ class _Collection:
         label = (path.number if self.branching else path.episode.job.group, path.turn)
         group = self.groups.setdefault(label, len(self.groups))
         known: dict[tuple[int, int], int] = {}
-        for index, (child, siblings) in enumerate(zip(children, self.joint_actions, strict=True)):
+        for index, (child, joint) in enumerate(zip(children, joints, strict=True)):
             if self.branching:
                 child.route += (index,)
-            joint = [responses[agent][sibling] for agent, sibling in enumerate(siblings)]
-            decisions = self._decide(child, siblings, joint, known)
-            self._execute(child, joint, group, decisions)
+            self._execute(child, joint, group, self._decide(child, joint, known))
 
-    def _decide(
-        self, path: Path, siblings: tuple[int, ...], joint: list[Response], known: dict[tuple[int, int], int]
-    ) -> list[int]:
+    def _decide(self, path: Path, joint: Joint, known: dict[tuple[int, int], int]) -> list[int]:
         """Append a joint action to a path's histories and return its decisions (agents,).
 
         ``known``, (agent, sibling) → decision, holds those that an earlier joint action of the same state brought.
         """
-        for agent, (sibling, response) in enumerate(zip(siblings, joint, strict=True)):
+        for agent, (sibling, response) in enumerate(zip(joint.siblings, joint.responses, strict=True)):
             path.rows[agent] += sibling
             span = path.transcripts[agent].respond(response.tokens)
             if (agent, sibling) not in known:
                 known[agent, sibling] = len(self.decisions)
                 place = path.number * self.task.agents + agent
                 self.decisions.append(Decision(agent, sibling, place, span, response.logprobs))
-        return [known[pair] for pair in enumerate(siblings)]
+        return [known[pair] for pair in enumerate(joint.siblings)]
 
-    def _execute(self, path: Path, joint: list[Response], group: int, decisions: list[int]) -> None:
+    def _execute(self, path: Path, joint: Joint, group: int, decisions: list[int]) -> None:
         """Execute one joint action and record its node."""
         episode, turn = path.episode, path.turn
-        texts = tuple(policy.chat.text(response.tokens) for policy, response in zip(self.policies, joint, strict=True))
-        step, rewards = execute(self.task, episode.job.problem, episode.state, texts, turn)
+        step, rewards = execute(self.task, episode.job.problem, episode.state, joint.texts, turn)
         cut = False if step.terminated else self._observe(path, step, joint)
         self.nodes.append(
             {
@@ -191,17 +218,17 @@ class _Collection:
         )
         path.node = len(self.nodes) - 1
         episode.state = step.state
-        episode.actions.append(texts)
+        episode.actions.append(joint.texts)
         episode.rewards.append(rewards)
         episode.info.append(step.info)
         episode.ended = step.ended or cut
         if step.observations is not None and not episode.ended:
             episode.observations.append(step.observations)
 
-    def _observe(self, path: Path, step: Step, joint: list[Response]) -> bool:
+    def _observe(self, path: Path, step: Step, joint: Joint) -> bool:
         """Append the next observations; True if some agent's next turn might not fit."""
         assert step.observations is not None
-        for agent, (observation, response) in enumerate(zip(step.observations, joint, strict=True)):
+        for agent, (observation, response) in enumerate(zip(step.observations, joint.responses, strict=True)):
             path.transcripts[agent].observe(self.policies[agent].chat.following(observation, response.tokens[-1]))
         return any(self._may_not_fit(transcript) for transcript in path.transcripts)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from collm.errors import CollmError, TaskError
-from collm.tasks.protocol import Message, Problem, Start, Step, Task, team_rewards
+from collm.tasks.protocol import Message, Move, Problem, Start, Step, Task, team_rewards
 
 
 def begin(task: Task, problem: Problem, seed: int) -> Start:
@@ -18,6 +18,13 @@ def begin(task: Task, problem: Problem, seed: int) -> Start:
         start = task.reset(problem, seed)
         _require_observations(start.observations, task.agents)
     return start
+
+
+def prepare(task: Task, moves: Sequence[Move], turn: int) -> None:
+    """Tell the task which steps come next. Raises TaskError for an exception in the task."""
+    if moves:
+        with inside_task(task, moves[0].problem, turn):
+            task.prepare(moves)
 
 
 def execute(

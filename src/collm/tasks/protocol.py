@@ -71,6 +71,15 @@ class Step:
         return self.terminated or self.truncated
 
 
+@dataclasses.dataclass(frozen=True)
+class Move:
+    """A joint action that is about to be executed."""
+
+    problem: Problem
+    state: Any
+    actions: JointAction
+
+
 class Task(abc.ABC):
     """A task for ``agents`` agents over at most ``turns`` turns.
 
@@ -109,6 +118,16 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def step(self, problem: Problem, state: Any, actions: JointAction) -> Step:
         """Execute one joint action."""
+
+    def prepare(self, moves: Sequence[Move]) -> None:  # noqa: B027 (optional)
+        """Called with all steps of a turn before the first of them, so that costly work can be done in one batch.
+
+        It may remember results for the steps that follow, and may not change what ``step`` returns.
+        """
+
+    def notes(self) -> Sequence[str]:
+        """What a person should know before relying on this task here: problems that were dropped, a weak sandbox."""
+        return ()
 
     @abc.abstractmethod
     def final(self, problem: Problem, state: Any) -> float:
@@ -188,12 +207,6 @@ def replay(task: Task, problem: Problem, joint_actions: Sequence[JointAction], s
     return Replay(state, tuple(rewards), len(rewards))
 
 
-def without_agent(
-    task: Task, problem: Problem, joint_actions: Sequence[JointAction], agent: int, seed: int = 0
-) -> float:
-    """The final that the team reaches when one agent's actions are replaced by empty ones (its counterfactual)."""
-    emptied = [
-        [task.empty_action(i) if i == agent else action for i, action in enumerate(actions)]
-        for actions in joint_actions
-    ]
-    return task.final(problem, replay(task, problem, emptied, seed).state)
+def idle(task: Task, actions: JointAction, agent: int) -> JointAction:
+    """A joint action with one agent's part replaced by the empty one."""
+    return [task.empty_action(i) if i == agent else action for i, action in enumerate(actions)]

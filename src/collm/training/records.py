@@ -8,7 +8,8 @@ import numpy as np
 
 from collm.credit import Credit, Evidence, temporal_difference
 from collm.credit.estimators import agents_of, first_nodes, reach
-from collm.evaluation.evaluate import contribution, counterfactual_losses, measures
+from collm.evaluation.counterfactual import counterfactual_losses
+from collm.evaluation.evaluate import contribution, measures
 from collm.rollout.collector import Episode, Rollout
 from collm.rollout.forest import Forest
 from collm.tasks.protocol import Task
@@ -31,9 +32,8 @@ def batch_record(task: Task, rollout: Rollout) -> dict[str, Any]:
 
 
 def _contribution(task: Task, episodes: list[Episode]) -> list[float]:
-    lost = np.array([counterfactual_losses(task, episode) for episode in episodes])
     gained = [task.final(e.job.problem, e.state) - task.floor(e.job.problem) for e in episodes]
-    return contribution(lost, np.array(gained))
+    return contribution(counterfactual_losses(task, episodes), np.array(gained))
 
 
 def advantage_record(forest: Forest, credit: Credit) -> dict[str, Any]:

@@ -107,6 +107,8 @@ class _Run:
 
     def to_the_end(self) -> dict[str, Any]:
         """Measure, train what is left of the budget, measure, and write the summary."""
+        for line in self.parts.task.notes():
+            self.display.note(line)
         raw = self._raw()
         with _stop_request() as stop:
             self._train(raw, stop)

@@ -6,7 +6,7 @@ from collm.errors import ConfigError, ProblemError
 from collm.tasks import make_task, replay
 from collm.tasks.minecraft.commands import write
 from collm.tasks.minecraft.str_build import StrBuild, StrBuildOptions
-from collm.tasks.protocol import Message, Step, without_agent
+from collm.tasks.protocol import Message, Step, idle
 
 # I: (0..4, 4), (2, 3), (2, 2), (2, 1), (0..4, 0); 13 cells and 12 background cells.
 TOP = [(x, 4) for x in range(5)]
@@ -120,7 +120,8 @@ class TestRewards:
         build, problem = task(world="fresh", turns=1), task().problem("I")
         actions = [[lines("stone", (0, 4)), lines("obsidian", (2, 2), (2, 0))]]
         assert build.final(problem, replay(build, problem, actions).state) == pytest.approx(6 / 13 - 0.5)
-        assert without_agent(build, problem, actions, 1) == pytest.approx(2 / 13 - 0.5)
+        alone = replay(build, problem, [idle(build, joint, 1) for joint in actions])
+        assert build.final(problem, alone.state) == pytest.approx(2 / 13 - 0.5)
 
 
 class TestCaps:
