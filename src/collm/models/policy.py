@@ -63,8 +63,8 @@ class Policy:
 
 
 def model_path(name: str) -> str:
-    """The folder or hub id behind a model name; ``tiny`` is the embedded model."""
-    return str(tiny.folder()) if name == "tiny" else name
+    """The folder or hub id behind a model name; ``tiny`` and ``small`` are the embedded models."""
+    return str(tiny.folder(name)) if name in tiny.EMBEDDED else name
 
 
 def load_model(name: str, device: torch.device | str = "cpu") -> tuple[Any, ChatFormat]:

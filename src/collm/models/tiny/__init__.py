@@ -1,11 +1,14 @@
-"""The embedded model `tiny`: a few-million-parameter Qwen3 that ships with the package and runs on a laptop."""
+"""The embedded models: few-million-parameter Qwen3s that ship with the package and run on a laptop."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
 
+EMBEDDED = ("tiny", "small")
+"""Their names; `small` has about twice the parameters of `tiny`, for the single-model baselines."""
 
-def folder() -> Path:
-    """Where the shipped weights, tokenizer and configuration lie."""
-    return Path(str(files("collm.models.tiny").joinpath("weights")))
+
+def folder(name: str = "tiny") -> Path:
+    """Where a shipped model's weights, tokenizer and configuration lie."""
+    return Path(str(files("collm.models.tiny").joinpath("weights", name)))

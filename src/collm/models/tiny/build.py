@@ -1,4 +1,4 @@
-"""`collm build-tiny`: makes the embedded model from nothing but the tasks' own noisy demonstrations, in minutes."""
+"""`collm build-tiny`: makes an embedded model from nothing but the tasks' own noisy demonstrations, in minutes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import torch
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from collm.models.chat import ChatFormat
 from collm.models.tiny import tokenizer as tiny_tokenizer
+from collm.models.tiny.corpus import conversations
 from collm.options import Range
 from collm.randomness import generator, integer
-from collm.tasks.minecraft import demonstrations as str_build
 from collm.tasks.protocol import Conversation
-
-STREAMS: dict[str, Callable[[np.random.Generator], Iterator[Conversation]]] = {"str-build": str_build.stream}
-"""Where demonstrations come from; every built-in task adds one row."""
 
 _IGNORED = -100
 _POOL = 2048
@@ -33,7 +29,7 @@ Encoded = tuple[list[int], list[int]]
 
 @dataclasses.dataclass(frozen=True)
 class TinyRecipe:
-    """Everything that decides what `tiny` is."""
+    """Everything that decides what an embedded model is."""
 
     seed: Annotated[int, Range(0)] = 0
     """Seed of the weights and of the demonstrations."""
@@ -57,15 +53,16 @@ class TinyRecipe:
     """Width of the gated feed-forward layers."""
 
 
-def conversations(recipe: TinyRecipe, purpose: str) -> Iterator[Conversation]:
-    """Demonstrations of all tasks in turn."""
-    streams = [make(generator("tiny", purpose, recipe.seed, name)) for name, make in STREAMS.items()]
-    return itertools.chain.from_iterable(zip(*streams, strict=True))
+RECIPES = {
+    "tiny": TinyRecipe(),
+    "small": TinyRecipe(hidden=160, layers=5, feed_forward=640),
+}
+"""The embedded models: `tiny`, and `small` of about twice its size for the single-model baselines."""
 
 
 def make_tokenizer(recipe: TinyRecipe) -> PreTrainedTokenizerFast:
     """The tokenizer, from a sample of the demonstrations."""
-    sample = list(itertools.islice(conversations(recipe, "corpus"), recipe.corpus))
+    sample = list(itertools.islice(conversations("corpus", recipe.seed), recipe.corpus))
     texts = [text for one in sample for seen, said in one for text in (*(m.content for m in seen), said)]
     return tiny_tokenizer.build([*texts, *(["system", "user", "assistant"] * len(sample))], recipe.vocabulary)
 
@@ -105,7 +102,7 @@ def encode(chat: ChatFormat, conversation: Conversation) -> Encoded:
 
 def batches(recipe: TinyRecipe, chat: ChatFormat) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless padded batches (conversations, tokens) of inputs and labels, of similar length within a batch."""
-    stream = conversations(recipe, "training")
+    stream = conversations("training", recipe.seed)
     shuffle = generator("tiny", "order", recipe.seed)
     while True:
         pool = sorted((encode(chat, one) for one in itertools.islice(stream, _POOL)), key=lambda pair: len(pair[0]))
