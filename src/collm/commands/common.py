@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import tyro
 
 from collm.config import from_saved
+from collm.tasks.protocol import Task
 from collm.training.metrics import to_json
 from collm.training.run_folder import RunFolder
 
@@ -42,6 +43,12 @@ def print_json(mapping: dict[str, Any]) -> None:
 def note(text: str) -> None:
     """A line for people, on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_notes(task: Task) -> None:
+    """What the task wants a person to know, on standard error."""
+    for line in task.notes():
+        note(line)
 
 
 def open_run(path: Path) -> tuple[RunFolder, Any]:

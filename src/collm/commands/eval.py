@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from collm.commands.common import parse, print_json
+from collm.commands.common import parse, print_json, say_notes
 from collm.errors import ConfigError
 from collm.evaluation.evaluate import Evaluation, evaluate
 from collm.options import Range, check
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     command = parse(EvalCommand, "eval", arguments)
     check(command)
     config, task, policies = load_team(command.run, command.checkpoint)
+    say_notes(task)
     problems = list(task.problems(command.split))[: command.problems]
     if not problems:
         raise ConfigError(f"the task has no problems in the split '{command.split}'.")

@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from collm import machine
-from collm.commands.common import note, parse, peek, print_json
+from collm.commands.common import note, parse, peek, print_json, say_notes
 from collm.errors import ConfigError
 from collm.models.policy import Policy, load_policies
 from collm.options import Range
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     command, task, policies, sampling = _parsed(arguments)
     if command.png is not None and command.png.suffix.lower() != ".png":
         raise ConfigError(f"--png {command.png}: the name must end in .png.")
+    say_notes(task)
     problem = task.problem(command.problem) if command.problem is not None else task.problems("test")[0]
     episode = _play(command, task, problem, policies, sampling)
     if command.png is not None:

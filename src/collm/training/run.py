@@ -212,6 +212,7 @@ class _Run:
             "changes": {name: _change(values) for name, values in changes.items()},
             "improvement_describes": "this trained team, over held-out problems; not the method, whose unit is the seed",
             "caveats": [*caveats(self.config), *_left_out(read(self.folder.metrics_path))],
+            "notes": list(self.parts.task.notes()),
             "raw_decodings": {name: _shown(measured) for name, measured in raw.items()},
             "trained_decodings": {name: _shown(measured) for name, measured in trained.items()},
             "skipped_steps": self.parts.learner.skipped,
