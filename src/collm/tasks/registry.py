@@ -56,3 +56,16 @@ def make_task(name: str, options: Any = None, **values: Any) -> Task:
         merged = from_mapping(cls.Options, values, "task.", options)
     check(merged, "task.")
     return cls(merged)  # type: ignore[call-arg]
+
+
+def single_form(task: Task, needed_by: str, instead: str) -> Task:
+    """The task with one agent that writes all roles; a task for one agent is that already.
+
+    Raises ConfigError, saying what needs the form and what to use ``instead``, if there is none.
+    """
+    try:
+        return task.single_agent()
+    except NotImplementedError as error:
+        if task.agents == 1:
+            return task
+        raise ConfigError(f"{error}, which '{needed_by}' needs. Use {instead}.") from error

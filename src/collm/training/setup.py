@@ -16,7 +16,7 @@ from collm.methods import Method, method
 from collm.models.policy import Policy, load_policies, weights_hash
 from collm.rollout.referee import begin, checked_numbers, inside_task
 from collm.tasks.protocol import SPLITS, Task
-from collm.tasks.registry import make_task
+from collm.tasks.registry import make_task, single_form
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +39,7 @@ def build_task(config: TrainConfig[Any]) -> Task:
     task = make_task(config.task_name, config.task)
     if not method(config.method).single:
         return task
-    try:
-        return task.single_agent()
-    except NotImplementedError as error:
-        raise ConfigError(f"{error}, which '{config.method}' needs. Use a method for teams, such as magrpo.") from error
+    return single_form(task, config.method, "a method for teams, such as magrpo")
 
 
 def assemble(config: TrainConfig[Any]) -> Parts:
