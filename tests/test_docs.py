@@ -16,12 +16,18 @@ PAGES = (
     "README.md",
     "docs/tasks/str-build.md",
     "docs/architecture.md",
+    "docs/baselines.md",
     "docs/metrics.md",
     "docs/theory.md",
     *(f"docs/methods/{name}.md" for name in METHODS),
 )
 SMALL_TRAIN = "--env-steps 4 --rollout.problems 2 --sampling.max-new-tokens 8 --evaluation.test-problems 2 --quiet"
-SMALL = {"train": SMALL_TRAIN, "build-tiny": "--steps 1 --batch-tokens 1024 --corpus 50", "analyze": "--quick"}
+SMALL = {
+    "train": SMALL_TRAIN,
+    "build-tiny": "--steps 1 --batch-tokens 1024 --corpus 50",
+    "analyze": "--quick",
+    "baseline": "--problems 2",
+}
 SMALL_VALUES = (
     'values={"seed": 0, "env_steps": 4, "rollout": {"problems": 2}, "evaluation": {"test_problems": 2}, '
     '"sampling": {"max_new_tokens": 8}}'

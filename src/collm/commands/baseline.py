@@ -122,8 +122,15 @@ def _parsed(arguments: Sequence[str]) -> tuple[BaselineCommand[Any], list[Contes
     single = method(config.method).single
     roles = make_task(config.task_name, config.task).agents if single else 1
     each = dataclasses.replace(config.sampling, max_new_tokens=-(-config.sampling.max_new_tokens // roles))
-    settings = {"preset": config.preset, "threads": config.run.threads, "device": config.run.device}
-    default = BaselineCommand(config.task, each, config.task_name, model=(config.model,), **settings)
+    default = BaselineCommand(
+        config.task,
+        each,
+        config.task_name,
+        model=(config.model,),
+        preset=config.preset,
+        threads=config.run.threads,
+        device=config.run.device,
+    )
     command = _checked(_parse(default, arguments), default)
     changed = [
         name
@@ -156,7 +163,9 @@ def _untrained(
 ) -> Iterator[Contestant]:
     """Teams of raw models. Protocols that were not asked for by name are left out where the task has no form for them."""
     if len(command.model) not in (1, task.agents):
-        raise ConfigError(f"--model names {len(command.model)} models; give one, or one for each of {task.agents} agents.")
+        raise ConfigError(
+            f"--model names {len(command.model)} models; give one, or one for each of {task.agents} agents."
+        )
     known = {name: load_policies(name, 1, command.device)[0] for name in command.model}
     team = [known[name] for name in command.model] * (task.agents if len(command.model) == 1 else 1)
     for protocol in protocols:
