@@ -46,6 +46,12 @@ def commands() -> list[str]:
     return list(found)
 
 
+def small(block: str) -> str:
+    """An example with a small budget."""
+    budget = '"env_steps": 4, "rollout": {"problems": 2}'
+    return re.sub(r'"env_steps": \d+', budget, block).replace('values={"seed": 0}', SMALL_VALUES)
+
+
 def blocks(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
 
@@ -70,7 +76,7 @@ def test_every_python_example(page: str, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for block in blocks(page):
-        exec(block.replace('values={"seed": 0}', SMALL_VALUES), names)
+        exec(small(block), names)
 
 
 def test_every_file_that_the_readme_names_exists() -> None:
