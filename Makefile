@@ -1,7 +1,7 @@
 # `make quickstart` and `make test` need nothing but Python 3.11 or newer: each sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all check format methods bench clean
+.PHONY: help quickstart test test-all check format methods baselines bench clean
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -48,6 +48,9 @@ format: $(STAMP) ## format the code and mend what the linter can mend
 methods: $(STAMP) ## train every method with three seeds (hours), then draw the curves and fill in their pages
 	$(VENV)/bin/python benchmarks/methods.py
 	$(VENV)/bin/python benchmarks/pages.py
+
+baselines: $(STAMP) ## measure the untrained teams and fill in their page
+	$(VENV)/bin/python benchmarks/baselines.py
 
 bench: $(STAMP) ## memory and speed of the quick preset, and our decoding against the library's
 	$(VENV)/bin/python benchmarks/decode.py

@@ -16,12 +16,18 @@ PAGES = (
     "README.md",
     "docs/tasks/str-build.md",
     "docs/architecture.md",
+    "docs/baselines.md",
     "docs/metrics.md",
     "docs/theory.md",
     *(f"docs/methods/{name}.md" for name in METHODS),
 )
 SMALL_TRAIN = "--env-steps 4 --rollout.problems 2 --sampling.max-new-tokens 8 --evaluation.test-problems 2 --quiet"
-SMALL = {"train": SMALL_TRAIN, "build-tiny": "--steps 1 --batch-tokens 1024 --corpus 50", "analyze": "--quick"}
+SMALL = {
+    "train": SMALL_TRAIN,
+    "build-tiny": "--steps 1 --batch-tokens 1024 --corpus 50",
+    "analyze": "--quick",
+    "baseline": "--problems 2",
+}
 SMALL_VALUES = (
     'values={"seed": 0, "env_steps": 4, "rollout": {"problems": 2}, "evaluation": {"test_problems": 2}, '
     '"sampling": {"max_new_tokens": 8}}'
@@ -38,6 +44,12 @@ def commands() -> list[str]:
             if text.split()[1] in COMMANDS and not mentioned and not re.search(r"[A-Z]{4,}|…|file\.yaml", text):
                 found[text] = None
     return list(found)
+
+
+def small(block: str) -> str:
+    """An example with a small budget."""
+    budget = '"env_steps": 4, "rollout": {"problems": 2}'
+    return re.sub(r'"env_steps": \d+', budget, block).replace('values={"seed": 0}', SMALL_VALUES)
 
 
 def blocks(page: str) -> list[str]:
@@ -64,7 +76,7 @@ def test_every_python_example(page: str, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for block in blocks(page):
-        exec(block.replace('values={"seed": 0}', SMALL_VALUES), names)
+        exec(small(block), names)
 
 
 def test_every_file_that_the_readme_names_exists() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "train": "train a team on a task, or resume a run",
     "eval": "measure the team of a run on held-out problems",
+    "baseline": "measure teams that are not trained: raw, parallel, pipeline, discussion",
     "play": "watch a team (or the canonical build) play one problem, turn by turn",
     "analyze": "measure bias, variance and cost of the methods' gradients, in a game or with a team",
     "tasks": "list the tasks",

@@ -19,7 +19,8 @@ from collm.presets import preset_values
 from collm.rollout.branching import Branching
 from collm.rollout.sampling import Sampling
 from collm.rules import check_rules
-from collm.tasks.registry import task_class
+from collm.tasks.protocol import Task
+from collm.tasks.registry import default_options, require_registered
 
 TaskOptions = TypeVar("TaskOptions")
 
@@ -110,17 +111,19 @@ class TrainConfig(Generic[TaskOptions]):
 
 
 def resolve(
-    task_name: str,
+    task: str | Task,
     method_name: str = "collm-cc",
     preset: str = "default",
     values: Mapping[str, Any] | None = None,
 ) -> TrainConfig[Any]:
     """Defaults, then the preset, then ``values`` (nested, as in a YAML file); checked.
 
-    Raises ConfigError for unknown names and keys (with the nearest valid one) and for values out of range.
+    ``task`` is a task's name; or a task, which ``train`` then needs too. Raises ConfigError for unknown names and keys (with
+    the nearest valid one) and for values out of range.
     """
-    base = TrainConfig(task=task_class(task_name).Options(), task_name=task_name, method=method(method_name).name)
-    config = _merge(dataclasses.replace(base, preset=preset), preset_values(preset, task_name, method_name))
+    name, own = (task.name, task.options) if isinstance(task, Task) else (task, default_options(task))
+    base = TrainConfig(task=own, task_name=name, method=method(method_name).name)
+    config = _merge(dataclasses.replace(base, preset=preset), preset_values(preset, name, method_name))
     return validated(_merge(config, values) if values else config)
 
 
@@ -150,8 +153,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def from_saved(values: Mapping[str, Any]) -> TrainConfig[Any]:
-    """The configuration that a run folder holds."""
-    name = values.get("task_name")
-    base = TrainConfig(task=task_class(str(name)).Options())
-    return validated(_merge(base, values))
+def from_saved(values: Mapping[str, Any], task: Task | None = None) -> TrainConfig[Any]:
+    """The configuration that a run folder holds; a run of a task that is an object needs the object."""
+    name = str(values.get("task_name"))
+    if task is None:
+        require_registered(name, "collm.resume(run, task=task), collm.load_team(run, task=task)")
+    elif task.name != name:
+        raise ConfigError(f"the run's task is '{name}', and the task '{task.name}' was passed.")
+    return validated(_merge(TrainConfig(task=default_options(name) if task is None else task.options), values))

@@ -22,7 +22,7 @@ from collm.randomness import integer
 from collm.rollout.collector import Episode, Job, collect
 from collm.rollout.sampling import Sampling
 from collm.tasks.protocol import Problem, Task, replay, team_rewards
-from collm.tasks.registry import make_task, task_class
+from collm.tasks.registry import default_options, make_task, task_class
 from collm.training.load import load_team
 
 TaskOptions = TypeVar("TaskOptions")
@@ -84,9 +84,10 @@ def _parsed(arguments: Sequence[str]) -> tuple[PlayCommand[Any], Task, list[Poli
         if command.task != config.task:
             raise ConfigError("--task.* cannot be used with --run: a team plays the task it was trained on.")
         return command, task, policies, config.sampling
-    kind = task_class(names[0] if names else "str-build")
-    command = parse(_form(kind.Options), "play", arguments, PlayCommand(kind.Options(), kind.name))
-    if command.task_name != kind.name:
+    name = names[0] if names else "str-build"
+    own = default_options(name)
+    command = parse(_form(type(own)), "play", arguments, PlayCommand(own, name))
+    if command.task_name != name:
         task_class(command.task_name)
         raise ConfigError(f"name the task first: collm play {command.task_name} …")
     machine.prepare()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,13 +63,23 @@ def evaluate(
 ) -> Evaluation:
     """Play every problem once. The same key gives two teams the same random numbers, which pairs them."""
     episodes: list[Episode] = []
+    for part in batches(problems):
+        episodes += collect(task, policies, part, sampling, key).episodes
+    return measured(task, episodes, sampling)
+
+
+def batches(problems: Sequence[Problem]) -> Iterator[list[Job]]:
+    """The problems as jobs, as many together as are played at once."""
     for start in range(0, len(problems), _AT_ONCE):
-        jobs = [Job(problem, group) for group, problem in enumerate(problems[start : start + _AT_ONCE])]
-        episodes += collect(task, policies, jobs, sampling, key).episodes
+        yield [Job(problem, group) for group, problem in enumerate(problems[start : start + _AT_ONCE])]
+
+
+def measured(task: Task, episodes: Sequence[Episode], sampling: Sampling) -> Evaluation:
+    """The numbers of finished episodes, one per problem."""
     rows = [measures(task, episode) for episode in episodes]
     return Evaluation(
         decoding="greedy" if sampling.temperature == 0 else "sampled",
-        problems=tuple(problem.id for problem in problems),
+        problems=tuple(episode.job.problem.id for episode in episodes),
         rows={name: np.array([row[name] for row in rows]) for name in rows[0]},
         lost=counterfactual_losses(task, episodes),
         gained=np.array([row["final"] - task.floor(e.job.problem) for row, e in zip(rows, episodes, strict=True)]),

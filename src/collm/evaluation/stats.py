@@ -9,9 +9,9 @@ from collm.randomness import generator
 
 
 def paired_interval(differences: np.ndarray, level: float = 0.95, resamples: int = 9999) -> tuple[float, float]:
-    """Bootstrap (BCa) interval of the mean of paired differences (problems,).
+    """Bootstrap (BCa) interval of the mean of paired differences, or of a measure (problems,).
 
-    Over problems it describes one trained team, not a method: the unit for methods is the seed.
+    Over problems it describes one team, not a method: the unit for methods is the seed.
     """
     if len(differences) < 2 or np.ptp(differences) == 0:
         mean = float(np.mean(differences))

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from collm.errors import ConfigError
 from collm.models.policy import Policy
 from collm.randomness import Key, integer
 from collm.rollout.branching import Branching
 from collm.rollout.engine import Response
 from collm.rollout.forest import Decision, Forest, Transcript
-from collm.rollout.path import Episode, Job, Path
+from collm.rollout.path import Episode, Job, Path, context_limit, require_room
 from collm.rollout.referee import begin, execute, inside_task, prepare
 from collm.rollout.sampling import Sampling
 from collm.rollout.table import Table
@@ -86,7 +85,7 @@ class _Collection:
         branching: Branching | None,
     ) -> None:
         self.task, self.policies, self.sampling, self.key, self.branching = task, policies, sampling, key, branching
-        self.limit = min([policy.context for policy in policies] + ([max_history] if max_history else []))
+        self.limit = context_limit(policies, max_history)
         self.joint_actions = branching.joint(task.agents) if branching else [(0,) * task.agents]
         self.decisions: list[Decision] = []
         self.nodes: list[dict[str, Any]] = []
@@ -107,12 +106,7 @@ class _Collection:
         for agent, observation in enumerate(start.observations):
             tokens = self.policies[agent].chat.opening(observation)
             path.transcripts[agent].observe(tokens)
-            if self._may_not_fit(path.transcripts[agent]):
-                raise ConfigError(
-                    f"problem {job.problem.id!r}: agent {agent}'s first observation has {len(tokens)} tokens, and with "
-                    f"sampling.max_new_tokens = {self.sampling.max_new_tokens} that does not fit into {self.limit}. "
-                    "Set a smaller sampling.max_new_tokens, a larger rollout.max_history, or take a model with more context."
-                )
+            require_room(job.problem, agent, len(tokens), self.sampling.max_new_tokens, self.limit)
         return path
 
     def _may_not_fit(self, transcript: Transcript) -> bool:

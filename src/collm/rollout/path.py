@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from collm.errors import ConfigError
+from collm.models.policy import Policy
 from collm.rollout.forest import Transcript
 from collm.tasks.protocol import Observation, Problem
 
@@ -77,4 +79,19 @@ class Path:
             episode=self.episode.copy(),
             transcripts=[transcript.copy() for transcript in self.transcripts],
             rows=list(self.rows),
+        )
+
+
+def context_limit(policies: Sequence[Policy], max_history: int | None) -> int:
+    """Greatest number of tokens of a history that everybody can hold."""
+    return min([policy.context for policy in policies] + ([max_history] if max_history else []))
+
+
+def require_room(problem: Problem, agent: int, opening: int, max_new_tokens: int, limit: int) -> None:
+    """Raise ConfigError if a first observation of ``opening`` tokens leaves no room for an answer."""
+    if opening + max_new_tokens > limit:
+        raise ConfigError(
+            f"problem {problem.id!r}: agent {agent}'s first observation has {opening} tokens, and with "
+            f"sampling.max_new_tokens = {max_new_tokens} that does not fit into {limit}. "
+            "Set a smaller sampling.max_new_tokens, a larger rollout.max_history, or take a model with more context."
         )

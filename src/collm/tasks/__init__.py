@@ -1,5 +1,6 @@
 """Tasks: the protocol, the registry and the built-in tasks. Nothing here imports torch."""
 
+from collm.tasks.functions import from_functions
 from collm.tasks.protocol import (
     SPLITS,
     JointAction,
@@ -26,6 +27,7 @@ __all__ = [
     "Start",
     "Step",
     "Task",
+    "from_functions",
     "make_task",
     "replay",
     "task_class",

@@ -15,15 +15,18 @@ from collm.training.setup import build_task
 from collm.training.state import restore_policies
 
 
-def load_team(run: Path, name: str | None = None) -> tuple[TrainConfig[Any], Task, list[Policy]]:
+def load_team(
+    run: Path, name: str | None = None, task: Task | None = None
+) -> tuple[TrainConfig[Any], Task, list[Policy]]:
     """The configuration, task and policies of a run at its newest checkpoint, or at the one called ``name``.
 
-    Raises ConfigError if there is no run, CheckpointError if it has no good checkpoint.
+    A run of a task that is an object needs the same ``task``. Raises ConfigError if there is no run, CheckpointError if it
+    has no good checkpoint.
     """
     folder = RunFolder.open(run)
-    config = from_saved(folder.read_config())
+    config = from_saved(folder.read_config(), task)
     machine.prepare(config.run.device, config.run.threads)
-    task = build_task(config)
+    task = build_task(config, task)
     policies = load_policies(config.model, task.agents, config.run.device)
     path = folder.checkpoints / name if name else checkpoint.latest(folder.checkpoints, str(run))
     restore_policies(policies, checkpoint.load(path)[0])

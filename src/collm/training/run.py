@@ -22,6 +22,7 @@ from collm.evaluation.samples import before_after, write_samples
 from collm.evaluation.stats import paired_interval
 from collm.models.policy import Policy, load_policies
 from collm.rules import caveats
+from collm.tasks.protocol import Task
 from collm.training import checkpoint
 from collm.training.display import Display, SilentDisplay
 from collm.training.loop import Trainer
@@ -43,8 +44,10 @@ class Interrupted(Exception):
         self.run = run
 
 
-def train(config: TrainConfig[Any], out: Path | str, display: Display | None = None) -> dict[str, Any]:
-    """Train a new run in folder ``out`` and return its summary.
+def train(
+    config: TrainConfig[Any], out: Path | str, display: Display | None = None, task: Task | None = None
+) -> dict[str, Any]:
+    """Train a new run in folder ``out`` and return its summary. A task that is an object and no name is given as ``task``.
 
     Raises RunExistsError if the folder is in use, TaskError for an exception inside the task, DivergedError after
     several non-finite updates, Interrupted after Ctrl-C; whatever was learned is saved first.
@@ -53,21 +56,23 @@ def train(config: TrainConfig[Any], out: Path | str, display: Display | None = N
     with folder.lock():
         threads = machine.prepare(config.run.device, config.run.threads)
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, threads=threads))
-        parts = assemble(config)
+        parts = assemble(config, task)
         folder.write_config(options.to_mapping(config))
         return _Run(config, parts, folder, display or SilentDisplay()).to_the_end()
 
 
-def resume(out: Path | str, display: Display | None = None, name: str | None = None) -> dict[str, Any]:
+def resume(
+    out: Path | str, display: Display | None = None, name: str | None = None, task: Task | None = None
+) -> dict[str, Any]:
     """Continue a run from its newest checkpoint, or from the one called ``name``; otherwise as ``train``.
 
     Raises CheckpointError if the checkpoint is damaged, naming the previous good one.
     """
     folder = RunFolder.open(Path(out))
     with folder.lock():
-        config = from_saved(folder.read_config())
+        config = from_saved(folder.read_config(), task)
         machine.prepare(config.run.device, config.run.threads)
-        run = _Run(config, assemble(config), folder, display or SilentDisplay())
+        run = _Run(config, assemble(config, task), folder, display or SilentDisplay())
         run.restore(name)
         return run.to_the_end()
 

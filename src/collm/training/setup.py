@@ -16,7 +16,7 @@ from collm.methods import Method, method
 from collm.models.policy import Policy, load_policies, weights_hash
 from collm.rollout.referee import begin, checked_numbers, inside_task
 from collm.tasks.protocol import SPLITS, Task
-from collm.tasks.registry import make_task
+from collm.tasks.registry import make_task, require_registered, require_same, single_form
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,23 +31,26 @@ class Parts:
     model_hash: str
 
 
-def build_task(config: TrainConfig[Any]) -> Task:
+def build_task(config: TrainConfig[Any], given: Task | None = None) -> Task:
     """The task that a configuration trains on: in its single-agent form for methods with one model in all roles.
 
-    Raises ConfigError if the method needs that form and the task has none.
+    ``given`` is a task that is an object and no name. Raises ConfigError if it is missing or another one, and if the
+    method needs the single-agent form and the task has none.
     """
-    task = make_task(config.task_name, config.task)
+    if given is None:
+        require_registered(config.task_name, "collm.train(config, out, task=task)")
+        task = make_task(config.task_name, config.task)
+    else:
+        require_same(given, config.task)
+        task = given
     if not method(config.method).single:
         return task
-    try:
-        return task.single_agent()
-    except NotImplementedError as error:
-        raise ConfigError(f"{error}, which '{config.method}' needs. Use a method for teams, such as magrpo.") from error
+    return single_form(task, config.method, "a method for teams, such as magrpo")
 
 
-def assemble(config: TrainConfig[Any]) -> Parts:
-    """Build everything a training needs; the global random state is not touched."""
-    task = build_task(config)
+def assemble(config: TrainConfig[Any], given: Task | None = None) -> Parts:
+    """Build everything a training needs (with a task that is ``given``); the global random state is not touched."""
+    task = build_task(config, given)
     chosen = method(config.method)
     device = torch.device(config.run.device)
     policies = load_policies(config.model, task.agents, device)

@@ -1,0 +1,63 @@
+"""Teams that are not trained, under protocols: what they score, how long they take and how many tokens they need."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from collm.evaluation.evaluate import Evaluation, batches, measured
+from collm.evaluation.stats import paired_interval
+from collm.models.policy import Policy
+from collm.randomness import Key
+from collm.rollout.protocols import Play, Protocol, play
+from collm.rollout.sampling import Sampling
+from collm.tasks.protocol import Problem, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """One team under one protocol with one way of decoding."""
+
+    evaluation: Evaluation
+    seconds: float
+    """Wall-clock seconds per problem: all problems are played together, and their time is divided by their number."""
+    read: np.ndarray
+    """(problems, agents): prompt tokens that an agent read."""
+    written: np.ndarray
+    """(problems, agents): tokens that an agent wrote, drafts included."""
+    silent: int
+    """Answers that were left out, because an agent's history was full."""
+
+    def summary(self) -> dict[str, Any]:
+        """Means over problems; the interval is a bootstrap over problems."""
+        return {
+            **self.evaluation.summary(),
+            "score_ci95": list(paired_interval(self.evaluation.rows["score"])),
+            "seconds_per_problem": self.seconds,
+            "tokens_read": self.read.mean(0).tolist(),
+            "tokens_written": self.written.mean(0).tolist(),
+            "silent": self.silent,
+        }
+
+
+def measure(
+    protocol: Protocol,
+    task: Task,
+    policies: Sequence[Policy],
+    problems: Sequence[Problem],
+    sampling: Sampling,
+    key: tuple[Key, ...],
+) -> Baseline:
+    """Play every problem once under a protocol; ``task`` is in the form that the protocol needs."""
+    started = time.perf_counter()
+    plays: list[Play] = []
+    for part in batches(problems):
+        plays += play(protocol, task, policies, part, sampling, key)
+    seconds = (time.perf_counter() - started) / len(problems)
+    tokens = np.array([one.tokens(task.agents) for one in plays])
+    evaluation = measured(task, [one.episode for one in plays], sampling)
+    return Baseline(evaluation, seconds, tokens[:, 0], tokens[:, 1], sum(one.silent for one in plays))
