@@ -71,7 +71,9 @@ def evaluate(
         problems=tuple(problem.id for problem in problems),
         rows={name: np.array([row[name] for row in rows]) for name in rows[0]},
         lost=np.array([counterfactual_losses(task, episode) for episode in episodes]),
-        gained=np.array([row["final"] - task.floor(e.job.problem) for row, e in zip(rows, episodes, strict=True)]),
+        gained=np.array(
+            [row["final"] - task.episode_floor(e.job.problem, e.state) for row, e in zip(rows, episodes, strict=True)]
+        ),
         episodes=tuple(episodes),
     )
 

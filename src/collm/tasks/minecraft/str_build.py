@@ -20,6 +20,7 @@ from collm.tasks.minecraft.plan import assignment, command_budget
 from collm.tasks.minecraft.world import Conduct, apply
 from collm.tasks.protocol import JointAction, Message, Observation, Problem, Split, Start, Step
 
+
 @dataclasses.dataclass(frozen=True)
 class StrBuildOptions:
     """Options of the task ``str-build``."""
@@ -191,7 +192,9 @@ class StrBuild(BuildingTask):
         info = {"accepted": tuple(len(p.commands) for p in parsed), "lines": tuple(p.lines for p in parsed)}
         return Step(after, observations, reward, self.components(problem, after), terminated, info=info)
 
-    def _read(self, problem: WordProblem, state: BuildState, actions: JointAction) -> tuple[list[Parsed[Command]], list[tuple[int, Command]]]:
+    def _read(
+        self, problem: WordProblem, state: BuildState, actions: JointAction
+    ) -> tuple[list[Parsed[Command]], list[tuple[int, Command]]]:
         """What every agent wrote, and the accepted commands in the order in which they are carried out."""
         per_turn, total = self.budget(problem)
         if self.agents == self.roles:
