@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from collm.errors import ConfigError
 from collm.options import Range
 from collm.randomness import generator
 from collm.tasks.minecraft import fill, house_feedback, house_plan, house_prompts, houses, prompts
 from collm.tasks.minecraft.blocks import AIR
-from collm.tasks.minecraft.boxes import Box, rectangles
+from collm.tasks.minecraft.boxes import Box, Cell, rectangles
 from collm.tasks.minecraft.building import BuildingTask
 from collm.tasks.minecraft.house_outcome import MAXIMUM, Threat, World, evaluate
 from collm.tasks.minecraft.houses import HouseProblem
@@ -286,6 +286,22 @@ class HouseBuild(BuildingTask):
     def single_agent(self) -> HouseBuild:
         """One agent with the roles' blocks and commands together; nobody can idle or overwrite a partner."""
         return HouseBuild(self.options, one_writer=True)
+
+    def as_text(self, problem: Problem, state: HouseState) -> str:
+        from collm.tasks.minecraft.house_render import layered_text
+
+        assert isinstance(problem, HouseProblem)
+        health = house_prompts.health(state.threat, persistent=True)
+        return "\n".join(filter(None, [layered_text(problem, self.as_blocks(problem, state)), health]))
+
+    def picture(self, problem: Problem, state: HouseState) -> Any:
+        from collm.tasks.minecraft.house_render import isometric
+
+        assert isinstance(problem, HouseProblem)
+        return isometric(problem, self.as_blocks(problem, state))
+
+    def as_blocks(self, problem: Problem, state: HouseState) -> dict[Cell, str]:
+        return {cell: placed.block for cell, placed in state.world.items()}
 
 
 def _with_volumes(used: Mapping[str, int], parsed: Parsed[fill.Order]) -> dict[str, int]:

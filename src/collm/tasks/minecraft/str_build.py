@@ -263,3 +263,6 @@ class StrBuild(BuildingTask):
 
         assert isinstance(problem, WordProblem)
         return isometric(problem.word, {cell: placed.block for cell, placed in state.world.items()})
+
+    def as_blocks(self, problem: Problem, state: BuildState) -> dict[tuple[int, int, int], str]:
+        return {(x, y, 0): placed.block for (x, y), placed in state.world.items()}
