@@ -233,30 +233,41 @@ class HouseBuild(BuildingTask):
         return (Message("user", "\n".join(filter(None, lines))),)
 
     def _mode_feedback(self, problem: HouseProblem, state: HouseState, agent: int) -> str:
-        mode, limit = self.options.feedback, self.options.feedback_limit
+        mode = self.options.feedback
+        if mode == "own":
+            wrong = house_feedback.wrong_cells(problem, state.world)
+            return house_prompts.own_feedback(len(wrong), self.persistent)
         if mode == "score":
             return prompts.score_feedback(self.final(problem, state))
         if mode == "position":
             return house_prompts.position_feedback(problem.target, self.agents)
+        named = self.suggestions(problem, state, agent)
+        if mode == "perfect":
+            return house_prompts.perfect_feedback(named)
+        if mode == "position-modification":
+            return house_prompts.modification_feedback(named, self.persistent)
+        if mode == "rect-modification":
+            return house_prompts.rectangle_feedback(named, *state.last[agent], self.persistent)
+        left = self.left(problem, state, agent)
+        return house_prompts.schedule_feedback(*state.last[agent], left, named, self.persistent)
+
+    def suggestions(self, problem: HouseProblem, state: HouseState, agent: int) -> list[Box]:
+        """The boxes that the observation after ``state`` names to an agent, in the modes that name some."""
+        mode, limit = self.options.feedback, self.options.feedback_limit
         # Where the next build starts from nothing, what it needs is everything.
         standing: World = state.world if self.persistent else {}
         if mode == "perfect":
             alone = self.agents < self.roles
-            return house_prompts.perfect_feedback(
-                house_feedback.perfect(problem, standing, self.roles, None if alone else agent)
-            )
+            return house_feedback.perfect(problem, standing, self.roles, None if alone else agent)
         if mode == "resource-schedule":
             left = [self.left(problem, state, each) for each in range(self.agents)]
-            found = house_feedback.schedule(problem, standing, left, limit)[agent]
-            return house_prompts.schedule_feedback(*state.last[agent], left[agent], found, self.persistent)
+            return house_feedback.schedule(problem, standing, left, limit)[agent]
         wrong = house_feedback.wrong_cells(problem, state.world)
         if mode == "position-modification":
-            cells = house_feedback.modification(wrong, self.agents, agent, limit)
-            return house_prompts.modification_feedback(cells, self.persistent)
+            return house_feedback.modification(wrong, self.agents, agent, limit)
         if mode == "rect-modification":
-            boxes = house_feedback.wrong_rectangles(problem, wrong, self.agents, agent, limit)
-            return house_prompts.rectangle_feedback(boxes, *state.last[agent], self.persistent)
-        return house_prompts.own_feedback(len(wrong), self.persistent)
+            return house_feedback.wrong_rectangles(problem, wrong, self.agents, agent, limit)
+        return []
 
     def components(self, problem: Problem, state: HouseState) -> Mapping[str, float]:
         assert isinstance(problem, HouseProblem)

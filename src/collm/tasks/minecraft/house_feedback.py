@@ -37,9 +37,9 @@ def perfect(problem: HouseProblem, world: World, roles: int, agent: int | None) 
     return clears + whole + boxes({cell: fixes[cell] for cell in fixes if cell in rest})
 
 
-def modification(wrong: Mapping[Cell, str], agents: int, agent: int, limit: int) -> dict[Cell, str]:
+def modification(wrong: Mapping[Cell, str], agents: int, agent: int, limit: int) -> list[Box]:
     """The first wrong cells, dealt out so that no two agents are told the same."""
-    return dict(itertools.islice(wrong.items(), agent, agents * limit, agents))
+    return [Box(cell, cell, wrong[cell]) for cell in itertools.islice(wrong, agent, agents * limit, agents)]
 
 
 def wrong_rectangles(

@@ -29,10 +29,10 @@ def opening(seat: str, target: str, size: tuple[int, int, int], stock: str, thre
     width, height, depth = size
     parts = [
         seat,
-        f"Build this house together, every box once. x1 y1 z1 x2 y2 z2 block:\n{target}\n",
+        f"Build this house together, every box once; two corners, x y z each, and the block:\n{target}\n",
         f"World box: x 0 to {width - 1}, y 0 to {height - 1} upwards, z 0 to {depth - 1}.",
         stock,
-        "Rules: /fill <x1> <y1> <z1> <x2> <y2> <z2> <block>, air clears.",
+        "Rules: /fill <x> <y> <z> <x> <y> <z> <block>, inside the box; air clears.",
     ]
     if threat.attacks:
         attacks = " + ".join(map(str, threat.attacks))
@@ -75,14 +75,14 @@ def position_feedback(blocks: Mapping[Cell, str], agents: int) -> str:
     return "Target positions:\n" + "\n".join(lines) + share
 
 
-def modification_feedback(cells: Mapping[Cell, str], persistent: bool) -> str:
+def modification_feedback(cells: Sequence[Box], persistent: bool) -> str:
     """Wrong cells with the block that belongs there."""
     if not cells:
         return "No wrong cells for you."
     head = (
         "Wrong cells, with what belongs there:" if persistent else "Wrong in the last build, with what belongs there:"
     )
-    return f"{head}\n" + "\n".join(f"{_spot(cell)} {block}" for cell, block in cells.items())
+    return f"{head}\n" + "\n".join(f"{_spot(box.low)} {box.block}" for box in cells)
 
 
 def rectangle_feedback(found: Sequence[Box], accepted: int, lines: int, persistent: bool) -> str:

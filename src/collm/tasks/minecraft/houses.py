@@ -178,7 +178,7 @@ def generated_houses(split: Split, size: Size, count: int, seed: int) -> tuple[H
 def draw_design(random: np.random.Generator, size: Size) -> Design:
     """A random design of a size; the larger, the more kinds of roof, and only small ones lack eaves and windows.
 
-    In small houses parts that touch differ in material, so that few boxes make a house.
+    In small houses all parts differ in material, so that few boxes make a house.
     """
     if size == "small":
         return _small(random)
@@ -198,7 +198,8 @@ def draw_design(random: np.random.Generator, size: Size) -> Design:
 def _small(random: np.random.Generator) -> Design:
     width, depth, walls = 2 * int(random.integers(2, 4)), int(random.integers(3, 8)), int(random.integers(1, 3))
     wall = _pick(random)
-    floor, roof = _pick(random, wall), _pick(random, wall)
+    floor = _pick(random, wall)
+    roof = _pick(random, wall + floor)
     post = _pick(random, wall + floor + roof) if width == 4 and random.random() < 0.5 else NONE
     return Design(width, depth, walls, "flat", floor + wall + roof + NONE + post, False, False)
 
