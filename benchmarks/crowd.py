@@ -13,20 +13,30 @@ from collm.randomness import generator
 from collm.tasks.minecraft.house_build import HouseBuild, HouseBuildOptions
 from collm.tasks.minecraft.house_demonstrations import CHOICES, KILLS, Habits, demonstrate
 
-EPISODES = 4
+EPISODES = 2
 """Episodes per house of the test split."""
+PROFILES = ("paper", "hardened")
 
 
-def scores(task: HouseBuild, habits: list[Habits] | None) -> np.ndarray:
-    """The score of every episode."""
+def tasks() -> dict[str, HouseBuild]:
+    """The quick form of the task under both rewards; builders do not look at rewards."""
+    return {
+        profile: HouseBuild(HouseBuildOptions(size="small", turns=2, profile=profile))  # type: ignore[arg-type]
+        for profile in PROFILES
+    }
+
+
+def scores(habits: list[Habits] | None) -> dict[str, np.ndarray]:
+    """The score of every episode under each profile."""
+    made = tasks()
     random = generator("crowd", repr(habits))
-    return np.array(
-        [
-            task.score(problem, demonstrate(task, problem, random, habits)[1])
-            for problem in task.problems("test")
-            for _ in range(EPISODES)
-        ]
-    )
+    found: dict[str, list[float]] = {profile: [] for profile in PROFILES}
+    for problem in made["paper"].problems("test"):
+        for _ in range(EPISODES):
+            _, state = demonstrate(made["paper"], problem, random, habits)
+            for profile, task in made.items():
+                found[profile].append(task.score(problem, state))
+    return {profile: np.array(values) for profile, values in found.items()}
 
 
 def report(name: str, found: np.ndarray) -> None:
@@ -36,20 +46,17 @@ def report(name: str, found: np.ndarray) -> None:
 
 
 def main() -> None:
-    for profile in ("paper", "hardened"):
-        task = HouseBuild(HouseBuildOptions(size="small", turns=2, profile=profile))  # type: ignore[arg-type]
-        report(f"{profile}: the crowd", scores(task, None))
-        teams = {
-            f"{profile}: {first} + {second}, kill {kill}": [
+    teams: dict[str, list[Habits] | None] = {"the crowd": None}
+    for first, second in itertools.combinations_with_replacement(CHOICES, 2):
+        for kill in KILLS:
+            teams[f"{first} + {second}, kill {kill}"] = [
                 Habits(choice, kill, miss=0.0, effort=1.0, forgets=False, follows=True) for choice in (first, second)
             ]
-            for first, second in itertools.combinations_with_replacement(CHOICES, 2)
-            for kill in KILLS
-        }
-        found = {name: scores(task, habits) for name, habits in teams.items()}
-        for name in sorted(found, key=lambda name: -found[name].mean())[:3]:
-            report(name, found[name])
-        print()
+    found = {name: scores(habits) for name, habits in teams.items()}
+    for profile in PROFILES:
+        best = sorted(found, key=lambda name: -found[name][profile].mean())[:3]
+        for name in ["the crowd", *best]:
+            report(f"{profile}: {name}", found[name][profile])
 
 
 if __name__ == "__main__":
