@@ -21,6 +21,7 @@ from collm.options import Range
 from collm.randomness import integer
 from collm.rollout.collector import Episode, Job, collect
 from collm.rollout.sampling import Sampling
+from collm.tasks.minecraft.export import check_path, export
 from collm.tasks.protocol import Problem, Task, replay, team_rewards
 from collm.tasks.registry import default_options, make_task, task_class
 from collm.training.load import load_team
@@ -50,6 +51,8 @@ class PlayCommand(Generic[TaskOptions]):
     """Seed of the sampled decoding."""
     png: Path | None = None
     """Also write the outcome as a picture."""
+    export: Path | None = None
+    """Also write the outcome for the game: NAME.schem (needs collm[minecraft]) or NAME.mcfunction."""
     json: bool = False
     """Print exactly one JSON object on standard output."""
 
@@ -58,11 +61,15 @@ def main(arguments: Sequence[str]) -> int:
     command, task, policies, sampling = _parsed(arguments)
     if command.png is not None and command.png.suffix.lower() != ".png":
         raise ConfigError(f"--png {command.png}: the name must end in .png.")
+    if command.export is not None:
+        check_path(command.export)
     say_notes(task)
     problem = task.problem(command.problem) if command.problem is not None else task.problems("test")[0]
     episode = _play(command, task, problem, policies, sampling)
     if command.png is not None:
         _write_picture(task, episode, command.png)
+    if command.export is not None:
+        _write_export(task, episode, command.export)
     if command.json:
         print_json(_record(task, episode))
     else:
@@ -161,6 +168,14 @@ def _write_picture(task: Task, episode: Episode, path: Path) -> None:
         raise ConfigError(
             f"--png {path} cannot be written: {error.strerror or error}. Name a folder that exists."
         ) from error
+    note(f"wrote {path}")
+
+
+def _write_export(task: Task, episode: Episode, path: Path) -> None:
+    blocks = task.as_blocks(episode.job.problem, episode.state)
+    if blocks is None:
+        raise ConfigError(f"the task '{task.name}' builds nothing in blocks; leave --export out.")
+    export(blocks, path)
     note(f"wrote {path}")
 
 

@@ -82,7 +82,9 @@ def measured(task: Task, episodes: Sequence[Episode], sampling: Sampling) -> Eva
         problems=tuple(episode.job.problem.id for episode in episodes),
         rows={name: np.array([row[name] for row in rows]) for name in rows[0]},
         lost=counterfactual_losses(task, episodes),
-        gained=np.array([row["final"] - task.floor(e.job.problem) for row, e in zip(rows, episodes, strict=True)]),
+        gained=np.array(
+            [row["final"] - task.episode_floor(e.job.problem, e.state) for row, e in zip(rows, episodes, strict=True)]
+        ),
         episodes=tuple(episodes),
     )
 

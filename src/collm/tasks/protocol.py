@@ -135,7 +135,11 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def floor(self, problem: Problem) -> float:
-        """R_0: the final of an episode of empty joint actions."""
+        """R_0: the final of an episode of empty joint actions (of the one with seed 0, where chance decides it)."""
+
+    def episode_floor(self, problem: Problem, state: Any) -> float:
+        """R_0 of the episode that the state belongs to; another than ``floor`` only where chance decides it."""
+        return self.floor(problem)
 
     @abc.abstractmethod
     def ceiling(self, problem: Problem) -> float:
@@ -151,7 +155,7 @@ class Task(abc.ABC):
 
     def score(self, problem: Problem, state: Any) -> float:
         """100·(final − R_0)/(R_max − R_0): 0 is doing nothing, 100 is perfect; below 0 is possible."""
-        floor, ceiling = self.floor(problem), self.ceiling(problem)
+        floor, ceiling = self.episode_floor(problem, state), self.ceiling(problem)
         if not ceiling > floor:
             raise ValueError(f"ceiling = {ceiling} must be above floor = {floor}, or there is no score")
         return 100.0 * (self.final(problem, state) - floor) / (ceiling - floor)
@@ -174,6 +178,10 @@ class Task(abc.ABC):
 
     def picture(self, problem: Problem, state: Any) -> Any | None:
         """The state as a ``PIL.Image``, or None where there is nothing to see."""
+        return None
+
+    def as_blocks(self, problem: Problem, state: Any) -> Mapping[tuple[int, int, int], str] | None:
+        """The state as blocks of a Minecraft world, (x, y, z) with y upwards to block name; None if it is no build."""
         return None
 
 

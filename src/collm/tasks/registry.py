@@ -12,7 +12,10 @@ from collm.options import check, from_mapping, to_mapping
 from collm.tasks.protocol import Task
 
 ENTRY_POINT_GROUP = "collm.tasks"
-BUILT_IN = {"str-build": "collm.tasks.minecraft.str_build:StrBuild"}
+BUILT_IN = {
+    "house-build": "collm.tasks.minecraft.house_build:HouseBuild",
+    "str-build": "collm.tasks.minecraft.str_build:StrBuild",
+}
 
 
 def task_names() -> list[str]:

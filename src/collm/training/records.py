@@ -32,7 +32,7 @@ def batch_record(task: Task, rollout: Rollout) -> dict[str, Any]:
 
 
 def _contribution(task: Task, episodes: list[Episode]) -> list[float]:
-    gained = [task.final(e.job.problem, e.state) - task.floor(e.job.problem) for e in episodes]
+    gained = [task.final(e.job.problem, e.state) - task.episode_floor(e.job.problem, e.state) for e in episodes]
     return contribution(counterfactual_losses(task, episodes), np.array(gained))
 
 

@@ -3,14 +3,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collm.tasks.minecraft.commands import Command, Parsed, parse, unfenced, write
+from collm.tasks.minecraft.commands import NAMES, Command, parse, write
+from collm.tasks.minecraft.lines import Parsed, unfenced
 
 BLOCKS = ("oak_planks", "stone")
 WIDTH, HEIGHT = 12, 5
 STONE = Command((1, 2), "stone")
 
 
-def read(text: str, limit: int = 100) -> Parsed:
+def read(text: str, limit: int = 100) -> Parsed[Command]:
     return parse(text, BLOCKS, WIDTH, HEIGHT, limit)
 
 
@@ -94,7 +95,7 @@ def test_commands_beyond_the_limit_count_as_rejected() -> None:
     ],
 )
 def test_only_the_first_fenced_block_counts(text: str, kept: str) -> None:
-    assert unfenced(text) == kept
+    assert unfenced(text, NAMES) == kept
 
 
 @given(st.integers(0, WIDTH - 1), st.integers(0, HEIGHT - 1), st.sampled_from([*BLOCKS, "air"]))

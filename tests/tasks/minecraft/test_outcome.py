@@ -3,8 +3,9 @@ import pytest
 from collm.tasks.minecraft import font
 from collm.tasks.minecraft.blocks import PALETTES
 from collm.tasks.minecraft.commands import Command
-from collm.tasks.minecraft.outcome import Conduct, Placed, adjacency, apply, evaluate
+from collm.tasks.minecraft.outcome import adjacency, evaluate
 from collm.tasks.minecraft.words import released_words
+from collm.tasks.minecraft.world import Conduct, Placed, apply
 
 PAIR = PALETTES[:2]
 CHECKER = ("oak_planks", "white_concrete", "stone", "obsidian")

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from collm.tasks.minecraft import font
 from collm.tasks.minecraft.blocks import PALETTES
-from collm.tasks.minecraft.outcome import Conduct, apply, evaluate
+from collm.tasks.minecraft.outcome import evaluate
 from collm.tasks.minecraft.plan import assignment, command_budget, turn_budget
+from collm.tasks.minecraft.world import Conduct, apply
 
 WORDS = st.text(alphabet=font.LETTERS, min_size=1, max_size=7)
 

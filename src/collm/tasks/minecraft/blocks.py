@@ -21,6 +21,9 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "gold_block": (250, 210, 62),
     "blue_wool": (53, 57, 157),
     "sandstone": (219, 207, 163),
+    "stone_bricks": (110, 110, 112),
+    "stone_stairs": (152, 150, 146),
+    "planks": (184, 148, 95),
 }
 """RGB of each block for pictures, close to the game's own textures."""
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Collection
 
 from collm.tasks.minecraft.blocks import AIR
 from collm.tasks.minecraft.font import Cell
+from collm.tasks.minecraft.lines import Parsed, block_name, integers, read_lines
 
-_MARKER = re.compile(r"^(?:[-*]|\d+[.)])\s*")
-_INTEGER = re.compile(r"[+-]?\d+(?:_\d+)*\Z", re.ASCII)
-_FENCE = "```"
+NAMES = ("setblock",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,56 +19,28 @@ class Command:
     cell: Cell
     block: str
 
-
-@dataclasses.dataclass(frozen=True)
-class Parsed:
-    """What a response contains."""
-
-    commands: tuple[Command, ...]
-    """The accepted commands in order, cut at the command limit."""
-    lines: int
-    """Non-empty lines (within the first fenced block, if there is one)."""
-    rejected: int
-    """Non-empty lines that are not accepted commands, those beyond the limit included."""
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return (self.cell,)
 
 
-def unfenced(text: str) -> str:
-    """The first fenced block without its language line if the text has two fence marks, else the text itself."""
-    parts = text.split(_FENCE, 2)
-    if len(parts) < 3:
-        return text
-    first, newline, rest = parts[1].partition("\n")
-    is_language = newline and not first.strip().lstrip("/").lower().startswith("setblock")
-    return rest if is_language else parts[1]
-
-
-def parse(text: str, blocks: Collection[str], width: int, height: int, limit: int) -> Parsed:
+def parse(text: str, blocks: Collection[str], width: int, height: int, limit: int) -> Parsed[Command]:
     """Read the `/setblock` lines of a response; lines that are not valid commands are counted and dropped.
 
     Accepted: an optional list marker and slash, integer coordinates inside the box (z = 0), a block of ``blocks`` or
     air in any case with an optional ``minecraft:`` prefix; further words on the line are ignored.
     """
-    accepted: list[Command] = []
-    lines = 0
-    for raw in unfenced(text).splitlines():
-        line = raw.strip()
-        if not line:
-            continue
-        lines += 1
-        command = _command(line, blocks, width, height)
-        if command is not None and len(accepted) < limit:
-            accepted.append(command)
-    return Parsed(tuple(accepted), lines, lines - len(accepted))
+    return read_lines(text, NAMES, limit, lambda words: _command(words, blocks, width, height))
 
 
-def _command(line: str, blocks: Collection[str], width: int, height: int) -> Command | None:
-    words = _MARKER.sub("", line, count=1).strip().removeprefix("/").split()
+def _command(words: list[str], blocks: Collection[str], width: int, height: int) -> Command | None:
     if len(words) < 5 or words[0].lower() != "setblock":
         return None
-    if not all(_INTEGER.match(word) and len(word) < 10 for word in words[1:4]):
+    numbers = integers(words[1:4])
+    if numbers is None:
         return None
-    x, y, z = (int(word) for word in words[1:4])
-    block = words[4].lower().removeprefix("minecraft:")
+    x, y, z = numbers
+    block = block_name(words[4])
     if not (0 <= x < width and 0 <= y < height and z == 0) or (block != AIR and block not in blocks):
         return None
     return Command((x, y), block)

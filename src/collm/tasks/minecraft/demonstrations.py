@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from collm.tasks.minecraft import font
+from collm.tasks.minecraft import crowd, font
 from collm.tasks.minecraft.commands import Command, write
 from collm.tasks.minecraft.str_build import BuildState, StrBuild, StrBuildOptions, WordProblem
 from collm.tasks.minecraft.words import generated_words
-from collm.tasks.protocol import Conversation, Observation
+from collm.tasks.protocol import Conversation
 
 ORDERS: Mapping[str, float] = {"share": 0.3, "rows": 0.48, "left": 0.11, "right": 0.11}
 """Where a builder starts: its fair share by seat, the left letter, the right letter, the top row."""
@@ -26,10 +26,6 @@ SLOPPY = 0.2
 """Share of builders that aim badly."""
 MISS = 0.3
 """How often a bad aim misses its cell."""
-LAZY = 0.4
-"""Share of builders that stop before their budget is used."""
-BLUNDER = 0.02
-"""How often any builder writes a line that is not a valid command."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,16 +43,12 @@ class Habits:
 def draw_habits(random: np.random.Generator) -> Habits:
     """A builder from the crowd."""
     return Habits(
-        order=_pick(random, ORDERS),
-        texture=_pick(random, TEXTURES),
+        order=crowd.pick(random, ORDERS),
+        texture=crowd.pick(random, TEXTURES),
         miss=MISS if random.random() < SLOPPY else 0.0,
-        effort=float(random.uniform(0.2, 0.8)) if random.random() < LAZY else 1.0,
+        effort=crowd.draw_effort(random),
         plain_block=int(random.integers(2)),
     )
-
-
-def _pick(random: np.random.Generator, weights: Mapping[str, float]) -> str:
-    return str(random.choice(list(weights), p=list(weights.values())))
 
 
 def ordered_cells(problem: WordProblem, order: str, agent: int, agents: int) -> list[font.Cell]:
@@ -104,7 +96,7 @@ class Builder:
 
     def _line(self, cell: font.Cell, block: str) -> str:
         random = self.random
-        if random.random() < BLUNDER:
+        if random.random() < crowd.BLUNDER:
             return str(random.choice([f"setblock {block}", "Done.", write((cell[0], 9), block)]))
         if random.random() < self.habits.miss:
             cell = (int(random.integers(self.problem.width)), int(random.integers(font.HEIGHT)))
@@ -114,19 +106,12 @@ class Builder:
 def demonstrate(task: StrBuild, problem: WordProblem, random: np.random.Generator) -> list[Conversation]:
     """One episode of the crowd: each agent's observations and responses, turn by turn."""
     builders = [Builder(task, problem, agent, random) for agent in range(task.agents)]
-    start = task.reset(problem)
-    state = start.state
-    observations: tuple[Observation, ...] | None = start.observations
-    conversations: list[Conversation] = [[] for _ in builders]
-    while observations is not None:
+
+    def act(agent: int, state: BuildState) -> str:
         perfect = task.options.feedback == "perfect" and state.turn > 0
-        actions = [
-            builder.act(state, task.fixes(problem, state, builder.agent) if perfect else None) for builder in builders
-        ]
-        for conversation, observation, action in zip(conversations, observations, actions, strict=True):
-            conversation.append((observation, action))
-        step = task.step(problem, state, actions)
-        state, observations = step.state, step.observations
+        return builders[agent].act(state, task.fixes(problem, state, agent) if perfect else None)
+
+    conversations, _ = crowd.play(task, problem, act)
     return conversations
 
 

@@ -12,13 +12,13 @@ from collm.errors import ConfigError
 from collm.options import Range
 from collm.tasks.minecraft import font, prompts, words
 from collm.tasks.minecraft.blocks import AIR, PALETTES
-from collm.tasks.minecraft.commands import Command, Parsed, parse, write
-from collm.tasks.minecraft.outcome import MAXIMUM, MISSING_WEIGHT, Conduct, Move, World, apply, evaluate
-from collm.tasks.minecraft.plan import assignment, command_budget, turn_budget
-from collm.tasks.protocol import JointAction, Message, Observation, Problem, Split, Start, Step, Task
-
-SOLVED_ABOVE = 1.9
-"""A fresh-world episode ends after a turn with R above this (the released threshold)."""
+from collm.tasks.minecraft.building import BuildingTask
+from collm.tasks.minecraft.commands import Command, parse, write
+from collm.tasks.minecraft.lines import Parsed
+from collm.tasks.minecraft.outcome import MAXIMUM, MISSING_WEIGHT, World, evaluate
+from collm.tasks.minecraft.plan import assignment, command_budget
+from collm.tasks.minecraft.world import Conduct, apply
+from collm.tasks.protocol import JointAction, Message, Observation, Problem, Split, Start, Step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ class BuildState:
     conduct: Conduct
 
 
-class StrBuild(Task):
+class StrBuild(BuildingTask):
     """Build a word of 5×5 letters from blocks (paper: StrBuild; reference: TASKS sections 0 and 5)."""
 
     name: ClassVar[str] = "str-build"
@@ -103,6 +103,7 @@ class StrBuild(Task):
         "write a word in blocks, each agent with its own blocks and too few commands to finish alone"
     )
     Options: ClassVar[type] = StrBuildOptions
+    solved_above: ClassVar[float] = 1.9
 
     def __init__(self, options: StrBuildOptions | None = None, *, one_writer: bool = False) -> None:
         options = options or StrBuildOptions()
@@ -110,16 +111,7 @@ class StrBuild(Task):
             raise ConfigError(
                 f"task.min_length = {options.min_length}: must be at most task.max_length = {options.max_length}."
             )
-        if options.world == "fresh" and options.reward == "terminal":
-            raise ConfigError(
-                "task.reward = terminal needs task.world = persistent: a fresh world is judged every turn."
-            )
-        self.options = options
-        self.roles = options.agents
-        self.agents = 1 if one_writer else options.agents
-        self.turns = options.turns
-        self.persistent = options.world == "persistent"
-        self.gamma = 1.0 if self.persistent else 0.9
+        super().__init__(options, one_writer)
         self.palettes = PALETTES[: self.roles]
         self._words = {split: self._split_words(split) for split in ("train", "validation", "test")}
         shared = sorted(set(self._words["train"]) & {*self._words["validation"], *self._words["test"]})
@@ -154,11 +146,7 @@ class StrBuild(Task):
 
     def budget(self, problem: WordProblem) -> tuple[int, int]:
         """Commands of one role: per turn, and for one build."""
-        total = self.options.max_commands or command_budget(len(problem.cells), self.roles)
-        if not self.persistent:
-            return total, total
-        per_turn = self.options.max_commands_per_turn or turn_budget(total, self.turns)
-        return min(per_turn, total), total
+        return self.caps(command_budget(len(problem.cells), self.roles))
 
     def reset(self, problem: Problem, seed: int = 0) -> Start:
         assert isinstance(problem, WordProblem)
@@ -195,14 +183,18 @@ class StrBuild(Task):
         spent = tuple(used + new[role] for role, used in enumerate(state.spent))
         conduct = state.conduct + Conduct(lines, rejected, placed, overlaps)
         after = BuildState(state.turn + 1, world, spent, conduct)
-        reward, terminated = self._reward(problem, state, after)
+        terminal = self.options.reward == "terminal"
+        worth_before = self.floor(problem) if terminal else self.final(problem, state)
+        reward, terminated = self.turn_reward(problem, after, worth_before)
         observations = (
             None if terminated else tuple(self._feedback(problem, after, agent) for agent in range(self.agents))
         )
         info = {"accepted": tuple(len(p.commands) for p in parsed), "lines": tuple(p.lines for p in parsed)}
         return Step(after, observations, reward, self.components(problem, after), terminated, info=info)
 
-    def _read(self, problem: WordProblem, state: BuildState, actions: JointAction) -> tuple[list[Parsed], list[Move]]:
+    def _read(
+        self, problem: WordProblem, state: BuildState, actions: JointAction
+    ) -> tuple[list[Parsed[Command]], list[tuple[int, Command]]]:
         """What every agent wrote, and the accepted commands in the order in which they are carried out."""
         per_turn, total = self.budget(problem)
         if self.agents == self.roles:
@@ -215,16 +207,6 @@ class StrBuild(Task):
         both = parse(actions[0], self.blocks(0), problem.width, font.HEIGHT, limit)
         owner = {block: role for role, palette in enumerate(self.palettes) for block in palette}
         return [both], [(owner.get(command.block, 0), command) for command in both.commands]
-
-    def _reward(self, problem: WordProblem, before: BuildState, after: BuildState) -> tuple[float, bool]:
-        """The reward of the turn and whether it ended the episode (TASKS section 0, first table)."""
-        value = self.final(problem, after)
-        last = after.turn == self.turns
-        if not self.persistent:
-            return value - self.ceiling(problem), last or value > SOLVED_ABOVE
-        if self.options.reward == "terminal":
-            return (value - self.floor(problem) if last else 0.0), last
-        return value - self.final(problem, before), last or value >= self.ceiling(problem) - 1e-9
 
     def _feedback(self, problem: WordProblem, state: BuildState, agent: int) -> Observation:
         header = prompts.turn_header(state.turn, self.turns, self.persistent)
@@ -253,36 +235,18 @@ class StrBuild(Task):
         assert isinstance(problem, WordProblem)
         return evaluate(state.world, state.conduct, problem.target, problem.width, self.palettes)
 
-    def final(self, problem: Problem, state: BuildState) -> float:
-        return self.components(problem, state)[self.options.profile]
-
     def floor(self, problem: Problem) -> float:
         return -MISSING_WEIGHT * self.roles
 
     def ceiling(self, problem: Problem) -> float:
         return MAXIMUM
 
-    def paper_score(self, problem: Problem, state: BuildState) -> float:
-        """Intersection over union of occupied and target cells, in per cent."""
-        return 100.0 * self.components(problem, state)["iou"]
-
     def best_plan(self, problem: Problem) -> Sequence[JointAction] | None:
         """The canonical build, as early as the command budgets allow; None where they are too small for it."""
         assert isinstance(problem, WordProblem)
         per_turn, total = self.budget(problem)
-        chunks = assignment(problem.cells, self.palettes)
-        longest = max(len(chunk) for chunk in chunks)
-        turns = 1 if not self.persistent else max(1, -(-longest // per_turn))
-        if longest > total or turns > self.turns:
-            return None
-        if self.options.reward == "terminal":
-            turns = self.turns
-        plan = []
-        for turn in range(turns):
-            window = slice(turn * per_turn, (turn + 1) * per_turn)
-            texts = ["\n".join(write(c.cell, c.block) for c in chunk[window]) for chunk in chunks]
-            plan.append(["\n".join(filter(None, texts))] if self.agents < self.roles else texts)
-        return plan
+        shares = [[write(c.cell, c.block) for c in chunk] for chunk in assignment(problem.cells, self.palettes)]
+        return self.spread(shares, per_turn, total)
 
     def single_agent(self) -> StrBuild:
         """One agent with every role's blocks and the roles' commands together."""
@@ -299,3 +263,6 @@ class StrBuild(Task):
 
         assert isinstance(problem, WordProblem)
         return isometric(problem.word, {cell: placed.block for cell, placed in state.world.items()})
+
+    def as_blocks(self, problem: Problem, state: BuildState) -> dict[tuple[int, int, int], str]:
+        return {(x, y, 0): placed.block for (x, y), placed in state.world.items()}
