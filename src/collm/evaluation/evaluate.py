@@ -10,13 +10,10 @@ import numpy as np
 
 from collm.models.policy import Policy
 from collm.randomness import Key
-from collm.rollout.collector import Episode, Job, collect
+from collm.rollout.collector import Episode, Job, play
 from collm.rollout.referee import inside_task
 from collm.rollout.sampling import Sampling
 from collm.tasks.protocol import Problem, Task, without_agent
-
-_AT_ONCE = 256
-
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
@@ -61,10 +58,7 @@ def evaluate(
     task: Task, policies: Sequence[Policy], problems: Sequence[Problem], sampling: Sampling, key: tuple[Key, ...]
 ) -> Evaluation:
     """Play every problem once. The same key gives two teams the same random numbers, which pairs them."""
-    episodes: list[Episode] = []
-    for start in range(0, len(problems), _AT_ONCE):
-        jobs = [Job(problem, group) for group, problem in enumerate(problems[start : start + _AT_ONCE])]
-        episodes += collect(task, policies, jobs, sampling, key).episodes
+    episodes = play(task, policies, [Job(problem, group) for group, problem in enumerate(problems)], sampling, key)
     rows = [measures(task, episode) for episode in episodes]
     return Evaluation(
         decoding="greedy" if sampling.temperature == 0 else "sampled",

@@ -46,8 +46,9 @@ class RowLayer(CacheLayerMixin):
 
     def move(self, targets: torch.Tensor, sources: torch.Tensor) -> None:
         """Rows ``targets`` take what rows ``sources`` held."""
-        self.keys[targets] = self.keys[sources]
-        self.values[targets] = self.values[sources]
+        if self.is_initialized:
+            self.keys[targets] = self.keys[sources]
+            self.values[targets] = self.values[sources]
 
     def gather(self, sources: torch.Tensor) -> None:
         """The rows become copies of rows ``sources``."""

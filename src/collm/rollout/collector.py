@@ -14,13 +14,16 @@ from collm.randomness import Key, integer
 from collm.rollout.branching import Branching
 from collm.rollout.engine import Response
 from collm.rollout.forest import Decision, Forest, Transcript
-from collm.rollout.path import Episode, Job, Path
+from collm.rollout.path import Episode, History, Job, Path
 from collm.rollout.referee import begin, execute, inside_task
 from collm.rollout.sampling import Sampling
 from collm.rollout.table import Table
 from collm.tasks.protocol import Step, Task
 
-__all__ = ["Branching", "Episode", "Job", "Rollout", "collect", "inside_task"]
+__all__ = ["Branching", "Episode", "History", "Job", "Rollout", "collect", "inside_task", "play"]
+
+
+_AT_ONCE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,21 @@ class Rollout:
     episodes: list[Episode]
     """(paths,): the episode of each path, in full from its root."""
     forest: Forest
+
+    def history(self, path: int, agents: tuple[int, ...], turn: int) -> History:
+        """What these agents had seen and done along a path when this turn came."""
+        seen = self.episodes[path].observations[: turn + 1]
+        if len(seen) <= turn:
+            raise ValueError(f"path {path} ended before turn {turn}.")
+        transcripts = [self.forest.transcript(path, agent) for agent in agents]
+        return History(
+            agents,
+            tuple(tuple(observations[agent] for agent in agents) for observations in seen),
+            tuple(
+                tuple(tuple(one.tokens[one.spans[t].said : one.spans[t].stop]) for one in transcripts)
+                for t in range(turn)
+            ),
+        )
 
 
 def collect(
@@ -52,15 +70,36 @@ def collect(
     An episode whose next turn might not fit into ``max_history`` tokens (default: the model's context) is cut from
     outside: truncated, with its next observation kept. With ``keep_caches`` the transcripts of a linear rollout keep what
     the policies' caches hold of them. Raises TaskError for an exception inside the task.
+
+    A job's ``history`` is lived through again before play is free, in linear rollouts. Nobody sampled its responses, so
+    their log-probabilities are NaN: such a forest is for measuring, not for learning.
     """
     if keep_caches and branching:
         raise ValueError("the branches of a tree share their rows: caches are kept of linear rollouts only.")
+    if branching and any(job.history for job in jobs):
+        raise ValueError("a tree begins at the root: histories are lived through in linear rollouts only.")
     collection = _Collection(task, policies, jobs, sampling, key, max_history, branching)
     rollout = collection.run()
     if keep_caches:
         for table in collection.tables:
             table.keep_caches()
     return rollout
+
+
+def play(
+    task: Task,
+    policies: Sequence[Policy],
+    jobs: Sequence[Job],
+    sampling: Sampling,
+    key: tuple[Key, ...],
+    max_history: int | None = None,
+) -> list[Episode]:
+    """The episodes of any number of jobs, played so many at once; for measuring, where nobody needs their forest."""
+    episodes: list[Episode] = []
+    for start in range(0, len(jobs), _AT_ONCE):
+        part = jobs[start : start + _AT_ONCE]
+        episodes += collect(task, policies, part, sampling, key, max_history).episodes
+    return episodes
 
 
 class _Collection:
@@ -104,6 +143,7 @@ class _Collection:
                     f"sampling.max_new_tokens = {self.sampling.max_new_tokens} that does not fit into {self.limit}. "
                     "Set a smaller sampling.max_new_tokens, a larger rollout.max_history, or take a model with more context."
                 )
+        path.episode.ended = path.episode.cut = path.off_history(start.observations, 0)
         return path
 
     def _may_not_fit(self, transcript: Transcript) -> bool:
@@ -195,15 +235,17 @@ class _Collection:
         episode.rewards.append(rewards)
         episode.info.append(step.info)
         episode.ended = step.ended or cut
+        episode.cut = self.nodes[-1]["truncated"]
         if step.observations is not None and not episode.ended:
             episode.observations.append(step.observations)
 
     def _observe(self, path: Path, step: Step, joint: list[Response]) -> bool:
-        """Append the next observations; True if some agent's next turn might not fit."""
+        """Append the next observations; True if some agent's next turn might not fit, or the job's history is left."""
         assert step.observations is not None
         for agent, (observation, response) in enumerate(zip(step.observations, joint, strict=True)):
             path.transcripts[agent].observe(self.policies[agent].chat.following(observation, response.tokens[-1]))
-        return any(self._may_not_fit(transcript) for transcript in path.transcripts)
+        off = path.off_history(step.observations, path.turn + 1)
+        return off or any(self._may_not_fit(transcript) for transcript in path.transcripts)
 
     def _forest(self) -> Forest:
         def column(name: str, kind: Any, *shape: int) -> np.ndarray:

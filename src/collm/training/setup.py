@@ -45,12 +45,12 @@ def build_task(config: TrainConfig[Any]) -> Task:
         raise ConfigError(f"{error}, which '{config.method}' needs. Use a method for teams, such as magrpo.") from error
 
 
-def assemble(config: TrainConfig[Any]) -> Parts:
-    """Build everything a training needs; the global random state is not touched."""
+def assemble(config: TrainConfig[Any], policies: list[Policy] | None = None) -> Parts:
+    """Build everything a training needs, around these policies or new ones; the global random state is not touched."""
     task = build_task(config)
     chosen = method(config.method)
-    device = torch.device(config.run.device)
-    policies = load_policies(config.model, task.agents, device)
+    if policies is None:
+        policies = load_policies(config.model, task.agents, torch.device(config.run.device))
     check_problems(task, policies, config)
     check_branching(task, config)
     gamma = task.gamma if config.credit.gamma is None else config.credit.gamma
