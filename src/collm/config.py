@@ -124,7 +124,7 @@ def resolve(
     return validated(_merge(config, values) if values else config)
 
 
-def changed(config: TrainConfig[Any], change: Mapping[str, Any]) -> TrainConfig[Any]:
+def with_changes(config: TrainConfig[Any], change: Mapping[str, Any]) -> TrainConfig[Any]:
     """The configuration with dotted keys replaced; unknown keys name the nearest one. Values are not checked together."""
     for key, value in change.items():
         nested: Any = value

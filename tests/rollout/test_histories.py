@@ -63,9 +63,7 @@ def test_given_responses_have_no_logprobs_and_sampled_ones_keep_theirs(
     found = again(four_turns, team, rollout, [history(rollout, path, (0,), 2) for path in range(len(rollout.episodes))])
     for node, turn in enumerate(found.forest.turn):
         for agent, index in enumerate(found.forest.decision[node]):
-            (twin,) = np.flatnonzero(
-                (rollout.forest.path == found.forest.path[node]) & (rollout.forest.turn == turn)
-            )
+            (twin,) = np.flatnonzero((rollout.forest.path == found.forest.path[node]) & (rollout.forest.turn == turn))
             expected = rollout.forest.decisions[rollout.forest.decision[twin, agent]].logprobs
             logprobs = found.forest.decisions[index].logprobs
             if agent == 0 and turn < 2:
@@ -82,7 +80,11 @@ def test_an_episode_is_cut_where_its_agents_see_anything_else(
     def swapped(path: int) -> History:
         """This path's history, with what was seen at turn 1 in another episode."""
         real = history(rollout, path, (0, 1), 2)
-        seen = (real.observations[0], ((*other.observations[1][0], *other.observations[1][0]),) * 2, real.observations[2])
+        seen = (
+            real.observations[0],
+            ((*other.observations[1][0], *other.observations[1][0]),) * 2,
+            real.observations[2],
+        )
         return History(real.agents, seen, real.responses)
 
     found = again(four_turns, team, rollout, [swapped(path) for path in range(len(rollout.episodes))])

@@ -15,6 +15,7 @@ from collm.rollout.referee import inside_task
 from collm.rollout.sampling import Sampling
 from collm.tasks.protocol import Problem, Task, without_agent
 
+
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """One team on some problems with one way of decoding."""
