@@ -127,6 +127,16 @@ def resolve(
     return validated(_merge(config, values) if values else config)
 
 
+def with_changes(config: TrainConfig[Any], change: Mapping[str, Any]) -> TrainConfig[Any]:
+    """The configuration with dotted keys replaced; unknown keys name the nearest one. Values are not checked together."""
+    for key, value in change.items():
+        nested: Any = value
+        for name in reversed(key.split(".")):
+            nested = {name: nested}
+        config = _merge(config, nested)
+    return config
+
+
 def _merge(config: TrainConfig[Any], values: Mapping[str, Any]) -> TrainConfig[Any]:
     return options.from_mapping(TrainConfig, values, default=config)
 

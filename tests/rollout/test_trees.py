@@ -295,7 +295,9 @@ def test_a_path_that_may_not_fit_is_cut_alone(players: list[Policy]) -> None:
     assert ((forest.truncated | forest.terminated) == is_leaf(forest)).all()
     for leaf in np.flatnonzero(is_leaf(forest)):
         transcripts = [forest.transcript(int(forest.path[leaf]), agent) for agent in range(2)]
-        assert all(bool(transcript.observed()) == forest.truncated[leaf] for transcript in transcripts)
+        assert all(
+            (len(transcript.tokens) > transcript.spans[-1].stop) == forest.truncated[leaf] for transcript in transcripts
+        )
 
 
 def test_an_exception_in_a_branch_names_its_problem_and_turn(players: list[Policy]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from collm.analysis.select import wilson
 
 # Okabe and Ito's colours, as in evaluation/curves.py.
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY = (
@@ -57,6 +59,22 @@ def line(axes: Axes, x: Sequence[float], y: Sequence[float], name: str, label: s
     # CC and DC often coincide: an open, larger mark stays visible under the other one.
     hollow = {"markersize": 9, "markerfacecolor": "none"} if name == "collm-cc" else {"markersize": 5}
     axes.plot(x, y, color=colour, marker=marker, linewidth=1.6, label=label or text, **hollow)
+
+
+def shares(axes: Axes, names: Sequence[str], bars: Mapping[str, Sequence[tuple[float, int]]]) -> None:
+    """Shares of seeds beside each name, one bar per label, each (share, number of seeds) with its 95 % interval."""
+    height = 0.8 / len(bars)
+    for place, (label, found) in enumerate(bars.items()):
+        values = [share for share, _ in found]
+        ends = [wilson(share, count) for share, count in found]
+        errors = np.array([[s - low, high - s] for s, (low, high) in zip(values, ends, strict=True)]).T
+        y = np.arange(len(names)) + (place - (len(bars) - 1) / 2) * height
+        colour = (SKY, BLUE, GREEN, PURPLE, ORANGE, GREY)[place % 6]
+        axes.barh(y, values, height, color=colour, label=label)
+        axes.errorbar(values, y, xerr=np.abs(errors), fmt="none", ecolor="#333333", elinewidth=0.9)
+    axes.set_yticks(np.arange(len(names)), names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
 
 
 def plain(value: float, _: int) -> str:

@@ -42,11 +42,18 @@ class Table:
 
 
 def begin(out: Path, settings: Mapping[str, Any]) -> Path:
-    """Make the folder and write ``config.yaml``. Raises ConfigError if there is anything in it already."""
+    """Make the folder and write ``config.yaml``. A folder with the same settings is that of a study that goes on: its
+    trainings are kept. Raises ConfigError if there is anything else in it."""
+    text, config = yaml.safe_dump(dict(settings), sort_keys=False), out / "config.yaml"
+    if config.is_file() and config.read_text() == text:
+        return out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is not empty. Name another folder with --out, or move this one away.")
+        raise ConfigError(
+            f"{out} is not empty, and not a study with these settings. Name another folder with --out, or move this one "
+            "away."
+        )
     out.mkdir(parents=True, exist_ok=True)
-    (out / "config.yaml").write_text(yaml.safe_dump(dict(settings), sort_keys=False))
+    config.write_text(text)
     return out
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from collm.analysis.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, STYLE, finish, line, save, sheet
-from collm.analysis.select import Row, at_best_step, mean, middle, values_of, where, wilson
+from collm.analysis.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, STYLE, finish, line, save, shares, sheet
+from collm.analysis.select import Row, at_best_step, mean, middle, values_of, where
 
 
 def draw_game(rows: Sequence[Row], out: Path) -> list[Path]:
@@ -226,19 +226,11 @@ def _convergence(rows: Sequence[Row]) -> Figure:
     figure, panels = sheet(1, len(rewards), title, height=4.2)
     names = list(dict.fromkeys(_method(row) for row in found))
     for axes, reward in zip(panels[0], rewards, strict=True):
-        for place, horizon in enumerate(horizons):
+        bars = {}
+        for horizon in horizons:
             own = {_method(row): row for row in where(found, reward=reward, horizon=horizon)}
-            shares = [own[name]["failed"] for name in names]
-            ends = [wilson(own[name]["failed"], own[name]["seeds"]) for name in names]
-            errors = np.array([[s - low, high - s] for s, (low, high) in zip(shares, ends, strict=True)]).T
-            height = 0.8 / len(horizons)
-            y = np.arange(len(names)) + (place - (len(horizons) - 1) / 2) * height
-            colour = (SKY, BLUE, GREEN, PURPLE, ORANGE, GREY)[place]
-            axes.barh(y, shares, height, color=colour, label=f"H = {horizon}")
-            axes.errorbar(shares, y, xerr=np.abs(errors), fmt="none", ecolor="#333333", elinewidth=0.9)
-        axes.set_yticks(np.arange(len(names)), names, fontsize=8)
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1)
+            bars[f"H = {horizon}"] = [(own[name]["failed"], own[name]["seeds"]) for name in names]
+        shares(axes, names, bars)
         finish(axes, f"{reward} reward", "share of seeds", "")
     return figure
 

@@ -147,19 +147,19 @@ def variance(found: Gradients) -> Measured:
     """
     squares = (found.estimates**2).sum(2).mean(1)
     gram = _gram(found.estimates.mean(1))
-    return _jackknife(lambda kept: found.env_steps * (squares[kept].mean() - _pairs(gram, kept)), len(squares))
+    return jackknife(lambda kept: found.env_steps * (squares[kept].mean() - _pairs(gram, kept)), len(squares))
 
 
 def square(found: Gradients) -> Measured:
     """|E ĝ|², from pairs of different problems."""
     gram = _gram(found.estimates.mean(1))
-    return _jackknife(lambda kept: _pairs(gram, kept), len(gram))
+    return jackknife(lambda kept: _pairs(gram, kept), len(gram))
 
 
 def bias(found: Gradients, reference: Gradients, draw: np.random.Generator, flips: int = 199) -> tuple[Measured, float]:
     """|E ĝ − E ĝ_ref|² on the same episodes, and the chance of a value as large without any bias (random signs)."""
     gram = _gram(found.estimates.mean(1) - reference.estimates.mean(1))
-    measured = _jackknife(lambda kept: _pairs(gram, kept), len(gram))
+    measured = jackknife(lambda kept: _pairs(gram, kept), len(gram))
     signs = draw.choice((-1.0, 1.0), size=(flips, len(gram)))
     null = np.einsum("fp,pq,fq->f", signs, gram, signs)
     whole = gram.sum()
@@ -178,7 +178,8 @@ def _pairs(gram: np.ndarray, kept: np.ndarray) -> float:
     return float((part.sum() - np.trace(part)) / (count * (count - 1)))
 
 
-def _jackknife(statistic: Callable[[np.ndarray], float], problems: int) -> Measured:
+def jackknife(statistic: Callable[[np.ndarray], float], problems: int) -> Measured:
+    """A statistic of the problems kept, with the standard error that leaving out one at a time gives it."""
     every = np.arange(problems)
     without = np.array([statistic(np.delete(every, place)) for place in every])
     spread = (problems - 1) / problems * float(((without - without.mean()) ** 2).sum())

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from collm.analysis.folder import Row
 from collm.analysis.pool import Estimator, Gradients, Pool, bias, gradients, square, variance
 from collm.analysis.sketch import sketched_scores
+from collm.analysis.team_convergence import TeamConvergenceSettings
+from collm.analysis.team_drift import TeamDriftSettings
 from collm.config import TrainConfig
 from collm.credit import Evidence, actor_critic, greedy_returns, leave_one_out, returns_to_go
 from collm.errors import ConfigError
@@ -30,6 +32,9 @@ from collm.training.setup import make_learner
 class TeamStudy:
     """How much is played and compared."""
 
+    parts: tuple[Literal["estimators", "drift", "convergence"], ...] = ("estimators",)
+    """Bias and variance; how far the critics' targets move while the team trains; which share of seeds fails. The last
+    two train, which takes as long as training does."""
     problems: Annotated[int, Range(3)] = 24
     """Training problems in the pool; standard errors are over them."""
     episodes: Annotated[int, Range(2)] = 8
@@ -50,6 +55,8 @@ class TeamStudy:
     """Env steps at which mean squared errors are compared."""
     seed: Annotated[int, Range(0)] = 0
     """What is drawn."""
+    drift: TeamDriftSettings = TeamDriftSettings()
+    convergence: TeamConvergenceSettings = TeamConvergenceSettings()
 
 
 def check_groups(study: TeamStudy) -> None:

@@ -8,29 +8,39 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from collm.analysis.drawing import STYLE, finish, line, save, sheet
+from collm.analysis.drawing import STYLE, finish, line, save, shares, sheet
 from collm.analysis.folder import Table, number
 from collm.analysis.game_tables import name_of
-from collm.analysis.select import Row, where
+from collm.analysis.select import Row, where, wilson
+from collm.analysis.team_drift import root_interval
 
 _NOISE = 0.05
 """A bias that random signs reach this often is not told apart from noise."""
 
 
 def team_tables(rows: Sequence[Row]) -> list[Table]:
-    """One table per variation."""
-    return [
+    """One table per variation, for each part of the study that was done."""
+    found = [
         _table(where(rows, kind="estimator", variation=name), where(rows, kind="team", variation=name)[0])
-        for name in _names(rows)
+        for name in _names(where(rows, kind="team"))
     ]
+    drift, convergence = where(rows, kind="drift"), where(rows, kind="convergence")
+    found += [_drift_table(name, where(drift, variation=name)) for name in _names(drift)]
+    return found + [_convergence_table(name, where(convergence, variation=name)) for name in _names(convergence)]
 
 
 def draw_team(rows: Sequence[Row], out: Path) -> list[Path]:
-    """The cost of every estimator, and the variance of advantages turn by turn; one panel per variation."""
-    names = _names(rows)
-    groups = {name: where(rows, kind="estimator", variation=name) for name in names}
-    costs, height = _costs(groups), _turns(groups)
-    return [save(costs, out / "figure-cost.png"), save(height, out / "figure-turns.png")]
+    """The figures of each part that was done: cost and variance turn by turn, drift, failures; one panel per variation."""
+    figures = []
+    estimators, drift, convergence = (where(rows, kind=kind) for kind in ("estimator", "drift", "convergence"))
+    if estimators:
+        groups = {name: where(estimators, variation=name) for name in _names(estimators)}
+        figures += [save(_costs(groups), out / "figure-cost.png"), save(_turns(groups), out / "figure-turns.png")]
+    if drift:
+        figures.append(save(_drift_figure(drift), out / "figure-drift.png"))
+    if convergence:
+        figures.append(save(_convergence_figure(convergence), out / "figure-convergence.png"))
+    return figures
 
 
 def _names(rows: Sequence[Row]) -> list[str]:
@@ -86,4 +96,70 @@ def _turns(groups: dict[str, list[Row]]) -> Figure:
                 line(axes, range(len(spread)), spread, row["estimator"], text)
         axes.set_ylim(bottom=0)
         finish(axes, name, "turn t", "Var A_t", range(len(rows[0]["advantage_variance"])))
+    return figure
+
+
+def _drift_table(variation: str, rows: Sequence[Row]) -> Table:
+    body = []
+    for row in rows:
+        known = f"{row['compared']} of {row['histories']}"
+        more = f"{number(row['difference'])} ± {number(row['difference_error'])}"
+        moved = f"{number(row['return'][0])} → {number(row['return'][1])}"
+        joint, own = _root(row, "joint"), _root(row, "own")
+        body.append((f"{row['update']}", moved, joint, own, more, known))
+    title = (
+        f"{variation}: drift of the critics' targets while {rows[0]['method']} trains, RMS over fixed histories in units "
+        f"of the return's standard deviation {number(rows[0]['spread'])}"
+    )
+    if cut := sum(row["cut"] for row in rows):
+        title += f"; {cut} continuations were cut from outside"
+    columns = ("updates", "return", "V(h), CC [95 %]", "V_i(h_i), DC [95 %]", "DC² − CC²", "histories")
+    return Table(title, columns, tuple(body))
+
+
+def _root(row: Row, name: str) -> str:
+    value, low, high = root_interval(row, name)
+    return f"{number(value)} [{number(low)}, {number(high)}]"
+
+
+def _drift_figure(rows: Sequence[Row]) -> Figure:
+    names = _names(rows)
+    figure, panels = sheet(1, len(names), f"How far the critics' targets move while {rows[0]['method']} trains")
+    for axes, name in zip(panels[0], names, strict=True):
+        own = where(rows, variation=name)
+        updates = [row["update"] for row in own]
+        for column, critic in (("joint", "collm-cc"), ("own", "collm-dc")):
+            middle, low, high = np.array([root_interval(row, column) for row in own]).T
+            label, colour, _ = STYLE[critic]
+            line(axes, updates, list(middle), critic, f"{'V(h)' if column == 'joint' else 'V_i(h_i)'}, {label}")
+            axes.fill_between(updates, low, high, color=colour, alpha=0.15)
+        axes.set_ylim(bottom=0)
+        finish(axes, name, "updates between", "RMS change / SD of the return", updates)
+    return figure
+
+
+def _convergence_table(variation: str, rows: Sequence[Row]) -> Table:
+    body = []
+    for row in rows:
+        low, high = wilson(row["failed"], row["seeds"])
+        share = f"{100 * row['failed']:.0f} [{100 * low:.0f}, {100 * high:.0f}]"
+        steps = f"{row['reached']:.0f}" if row["reached"] is not None else f"above {row['budget']}"
+        arrived = f"{row['arrived']} of {row['seeds']}"
+        body.append((name_of(row), share, f"{100 * row['closed']:.0f} %", steps, arrived))
+    part = f"{100 * rows[0]['part']:.0f} %"
+    title = f"{variation}: seeds that closed less than {part} of the gap to 100, of {rows[0]['seeds']}"
+    columns = ("method", "failed, % [95 %]", "gap closed, mean", f"env steps to {part}, median", "came there")
+    return Table(title, columns, tuple(body))
+
+
+def _convergence_figure(rows: Sequence[Row]) -> Figure:
+    part, names = f"{100 * rows[0]['part']:.0f} %", list(dict.fromkeys(name_of(row) for row in rows))
+    bars = {}
+    for variation in _names(rows):
+        own = {name_of(row): row for row in where(rows, variation=variation)}
+        bars[variation] = [(own[name]["failed"], own[name]["seeds"]) for name in names]
+    title = f"Seeds that closed less than {part} of the gap, of {rows[0]['seeds']}"
+    figure, panels = sheet(1, 1, title, height=0.3 * len(names) * len(bars) + 1.4)
+    shares(panels[0, 0], names, bars)
+    finish(panels[0, 0], "", "share of seeds, and 95 % interval", "")
     return figure

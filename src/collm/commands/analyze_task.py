@@ -15,18 +15,32 @@ from collm import machine, options
 from collm.analysis.folder import Row, begin, finish, free_path, write_rows
 from collm.analysis.game_study import require_values
 from collm.analysis.team import TeamStudy, check_groups, team_rows, variations
+from collm.analysis.team_convergence import TeamConvergenceSettings, arms, convergence_rows
+from collm.analysis.team_drift import TeamDrift, TeamDriftSettings
 from collm.analysis.team_report import draw_team, team_tables
+from collm.analysis.trainings import with_method
 from collm.commands.common import note, parse
-from collm.config import TrainConfig, resolve, validated
+from collm.config import TrainConfig, resolve, validated, with_changes
 from collm.errors import ConfigError
 from collm.methods import method as find_method
 from collm.models.policy import Policy, load_policies, weights_hash
 from collm.training.load import load_team
+from collm.training.run import Interrupted
 from collm.training.setup import build_task
 
 QUICK = TeamStudy(
-    problems=3, episodes=4, lams=(0.0, 1.0), groups=(2,), partitions=2, width=64, fit_episodes=4, fit_passes=1
+    problems=3,
+    episodes=4,
+    lams=(0.0, 1.0),
+    groups=(2,),
+    partitions=2,
+    width=64,
+    fit_episodes=4,
+    fit_passes=1,
+    drift=TeamDriftSettings(updates=(1,), problems=3, continuations=2, attempts=4),
+    convergence=TeamConvergenceSettings(seeds=(0, 1)),
 )
+QUICK_TRAIN = ("env_steps=8", "rollout.problems=4", "evaluation.test_problems=3", "evaluation.every=0")
 VARIABLE = ("task.", "sampling.", "critic.", "credit.gamma")
 FITTED = ("critic.kind", "critic.encoding", "critic.backbone", "critic.target", "critic.warmup_updates")
 """What the fitted critics do not have: they are V networks of their own that read histories in order of time."""
@@ -47,6 +61,8 @@ class TaskCommand:
     """The settings of a raw team."""
     set: tuple[str, ...] = ()
     """Settings as KEY=VALUE, e.g. task.min_length=2 sampling.max_new_tokens=32."""
+    train: tuple[str, ...] = ()
+    """Further settings of what --parts drift and convergence train, e.g. env_steps=2880 rollout.problems=48."""
     vary: tuple[str, ...] = ()
     """Settings with several values, e.g. task.turns=1,2,4 task.reward=dense,terminal: all combinations are measured."""
     quick: bool = False
@@ -59,26 +75,37 @@ class TaskCommand:
 
 def analyze_task(name: str, arguments: Sequence[str]) -> int:
     """The command for one task."""
-    default = TaskCommand(QUICK if "--quick" in arguments else TeamStudy())
+    default = TaskCommand(QUICK, train=QUICK_TRAIN) if "--quick" in arguments else TaskCommand(TeamStudy())
     command = parse(TaskCommand, f"analyze {name}", arguments, default)
     options.check(command)
     require_values(command.study)
+    require_values(command.study.drift, "drift.")
     check_groups(command.study)
     started = time.perf_counter()
     config, policies = _team(name, command)
+    training = _training(command, config)
     given = {key: [_read(value) for value in text.split(",")] for key, text in (_pair(one) for one in command.vary)}
     changed = [(_named(name, change), _changed(config, change)) for change in variations(given)]
-    settings = {"analyze": name, "vary": given, "study": options.to_mapping(command.study)}
+    settings = {"analyze": name, "vary": given, "train": training, "study": options.to_mapping(command.study)}
     out = begin(command.out or free_path(name), {**settings, "config": options.to_mapping(config)})
     note(f"analyze: writing {out}")
-    found = write_rows(out, _rows(command.study, changed, policies, command.run is not None))
+    try:
+        found = write_rows(out, _rows(command.study, changed, policies, command.run is not None, training, out))
+    except (Interrupted, KeyboardInterrupt):
+        note(f"stopped. The same command with --out {out} goes on, and keeps the trainings that are there.")
+        return 130
     figures = draw_team(found, out)
     finish(out, team_tables(found), figures, len(found), time.perf_counter() - started, command.json)
     return 0
 
 
 def _rows(
-    study: TeamStudy, changed: Sequence[tuple[str, TrainConfig[Any]]], policies: list[Policy], trained: bool
+    study: TeamStudy,
+    changed: Sequence[tuple[str, TrainConfig[Any]]],
+    policies: list[Policy],
+    trained: bool,
+    training: dict[str, Any],
+    out: Path,
 ) -> Iterator[Row]:
     for label, config in changed:
         note(f"analyze: {label}")
@@ -92,7 +119,44 @@ def _rows(
         if len(policies) != task.agents:
             team = load_policies(config.model, task.agents, config.run.device)
         label_and_model = {"variation": label, "model": weights_hash(team[0].model)}
-        yield from team_rows(study, config, task, team, label_and_model)
+        if "estimators" in study.parts:
+            yield from team_rows(study, config, task, team, label_and_model)
+        if "drift" in study.parts:
+            moving = dataclasses.replace(with_method(config, study.drift.method, training), seed=study.seed)
+            for row in TeamDrift(study.drift, moving, task, team, study.seed).rows():
+                yield {**row, **label_and_model}
+        if "convergence" in study.parts:
+            for row in convergence_rows(study.convergence, config, training, out / "runs", label):
+                yield {**row, **label_and_model}
+
+
+def _training(command: TaskCommand, config: TrainConfig[Any]) -> dict[str, Any]:
+    """The settings of --train; everything that will be trained is tried before anything starts."""
+    parts = command.study.parts
+    if not {"drift", "convergence"} & set(parts):
+        if command.train not in ((), QUICK_TRAIN):
+            raise ConfigError("--train sets what --parts drift or convergence train, and none is asked for.")
+        return {}
+    if "convergence" in parts and command.run is not None:
+        raise ConfigError("--parts convergence trains from the raw model. Leave --run out.")
+    change = {key: _read(value) for key, value in (_training_pair(one) for one in command.train)}
+    if "drift" in parts:
+        with_method(config, command.study.drift.method, change)
+    if "convergence" in parts:
+        require_values(dataclasses.replace(command.study.convergence, lams=(0.0,), groups=(2,)), "convergence.")
+        for _ in arms(command.study.convergence, config, change):
+            pass
+    return change
+
+
+def _training_pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or key.partition(".")[0] in ("task", "task_name", "sampling", "method", "preset", "model", "seed"):
+        raise ConfigError(
+            f"--train {text}: expected KEY=VALUE with a setting of the training, e.g. env_steps=2880. Task and sampling "
+            "belong into --set, the method and seeds have flags of their own."
+        )
+    return key, value
 
 
 def _team(name: str, command: TaskCommand) -> tuple[TrainConfig[Any], list[Policy]]:
@@ -137,9 +201,7 @@ def _read(text: str) -> Any:
 
 def _changed(config: TrainConfig[Any], change: dict[str, Any]) -> TrainConfig[Any]:
     """The configuration with dotted keys replaced; unknown keys name the nearest one. The task is built once, to check."""
-    for key, value in change.items():
-        section, _, name = key.partition(".")
-        config = options.from_mapping(TrainConfig, {section: {name: value}}, default=config)
+    config = with_changes(config, change)
     build_task(validated(config))
     return config
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from collm.evaluation.evaluate import Evaluation, batches, measured
+from collm.evaluation.evaluate import Evaluation, measured, one_each
 from collm.evaluation.stats import paired_interval
 from collm.models.policy import Policy
 from collm.randomness import Key
+from collm.rollout.collector import at_once
 from collm.rollout.protocols import Play, Protocol, play
 from collm.rollout.sampling import Sampling
 from collm.tasks.protocol import Problem, Task
@@ -55,7 +56,7 @@ def measure(
     """Play every problem once under a protocol; ``task`` is in the form that the protocol needs."""
     started = time.perf_counter()
     plays: list[Play] = []
-    for part in batches(problems):
+    for part in at_once(one_each(problems)):
         plays += play(protocol, task, policies, part, sampling, key)
     seconds = (time.perf_counter() - started) / len(problems)
     tokens = np.array([one.tokens(task.agents) for one in plays])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,10 @@ import numpy as np
 from collm.evaluation.counterfactual import counterfactual_losses
 from collm.models.policy import Policy
 from collm.randomness import Key
-from collm.rollout.collector import Episode, Job, collect
+from collm.rollout.collector import Episode, Job, play
 from collm.rollout.referee import inside_task
 from collm.rollout.sampling import Sampling
 from collm.tasks.protocol import Problem, Task
-
-_AT_ONCE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,16 +60,12 @@ def evaluate(
     task: Task, policies: Sequence[Policy], problems: Sequence[Problem], sampling: Sampling, key: tuple[Key, ...]
 ) -> Evaluation:
     """Play every problem once. The same key gives two teams the same random numbers, which pairs them."""
-    episodes: list[Episode] = []
-    for part in batches(problems):
-        episodes += collect(task, policies, part, sampling, key).episodes
-    return measured(task, episodes, sampling)
+    return measured(task, play(task, policies, one_each(problems), sampling, key), sampling)
 
 
-def batches(problems: Sequence[Problem]) -> Iterator[list[Job]]:
-    """The problems as jobs, as many together as are played at once."""
-    for start in range(0, len(problems), _AT_ONCE):
-        yield [Job(problem, group) for group, problem in enumerate(problems[start : start + _AT_ONCE])]
+def one_each(problems: Sequence[Problem]) -> list[Job]:
+    """Every problem once."""
+    return [Job(problem, group) for group, problem in enumerate(problems)]
 
 
 def measured(task: Task, episodes: Sequence[Episode], sampling: Sampling) -> Evaluation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,16 @@ from collm.randomness import Key, integer
 from collm.rollout.branching import Branching
 from collm.rollout.engine import Response
 from collm.rollout.forest import Decision, Forest, Transcript
-from collm.rollout.path import Episode, Job, Path, context_limit, require_room
+from collm.rollout.path import Episode, History, Job, Path, context_limit, require_room
 from collm.rollout.referee import begin, execute, inside_task, prepare
 from collm.rollout.sampling import Sampling
 from collm.rollout.table import Table
 from collm.tasks.protocol import Move, Step, Task
 
-__all__ = ["Branching", "Episode", "Job", "Rollout", "collect", "inside_task"]
+__all__ = ["Branching", "Episode", "History", "Job", "Rollout", "at_once", "collect", "inside_task", "play"]
+
+
+_AT_ONCE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +41,21 @@ class Rollout:
     episodes: list[Episode]
     """(paths,): the episode of each path, in full from its root."""
     forest: Forest
+
+    def history(self, path: int, agents: tuple[int, ...], turn: int) -> History:
+        """What these agents had seen and done along a path when this turn came."""
+        seen = self.episodes[path].observations[: turn + 1]
+        if len(seen) <= turn:
+            raise ValueError(f"path {path} ended before turn {turn}.")
+        transcripts = [self.forest.transcript(path, agent) for agent in agents]
+        return History(
+            agents,
+            tuple(tuple(observations[agent] for agent in agents) for observations in seen),
+            tuple(
+                tuple(tuple(one.tokens[one.spans[t].said : one.spans[t].stop]) for one in transcripts)
+                for t in range(turn)
+            ),
+        )
 
 
 def collect(
@@ -60,15 +78,42 @@ def collect(
     An episode whose next turn might not fit into ``max_history`` tokens (default: the model's context) is cut from
     outside: truncated, with its next observation kept. With ``keep_caches`` the transcripts of a linear rollout keep what
     the policies' caches hold of them. Raises TaskError for an exception inside the task.
+
+    A job's ``history`` is lived through again before play is free, in linear rollouts. Nobody sampled its responses, so
+    their log-probabilities are NaN: such a forest is for measuring, not for learning.
     """
     if keep_caches and branching:
         raise ValueError("the branches of a tree share their rows: caches are kept of linear rollouts only.")
+    if branching and any(job.history for job in jobs):
+        raise ValueError("a tree begins at the root: histories are lived through in linear rollouts only.")
     collection = _Collection(task, policies, jobs, sampling, key, max_history, branching)
     rollout = collection.run()
     if keep_caches:
         for table in collection.tables:
             table.keep_caches()
     return rollout
+
+
+def play(
+    task: Task,
+    policies: Sequence[Policy],
+    jobs: Sequence[Job],
+    sampling: Sampling,
+    key: tuple[Key, ...],
+    max_history: int | None = None,
+) -> list[Episode]:
+    """The episodes of any number of jobs, played so many at once; for measuring, where nobody needs their forest."""
+    return [
+        episode
+        for part in at_once(jobs)
+        for episode in collect(task, policies, part, sampling, key, max_history).episodes
+    ]
+
+
+def at_once(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+    """The jobs, as many together as memory should bear."""
+    for start in range(0, len(jobs), _AT_ONCE):
+        yield jobs[start : start + _AT_ONCE]
 
 
 class _Collection:
@@ -107,6 +152,7 @@ class _Collection:
             tokens = self.policies[agent].chat.opening(observation)
             path.transcripts[agent].observe(tokens)
             require_room(job.problem, agent, len(tokens), self.sampling.max_new_tokens, self.limit)
+        path.episode.ended = path.episode.cut = path.off_history(start.observations, 0)
         return path
 
     def _may_not_fit(self, transcript: Transcript) -> bool:
@@ -216,15 +262,17 @@ class _Collection:
         episode.rewards.append(rewards)
         episode.info.append(step.info)
         episode.ended = step.ended or cut
+        episode.cut = self.nodes[-1]["truncated"]
         if step.observations is not None and not episode.ended:
             episode.observations.append(step.observations)
 
     def _observe(self, path: Path, step: Step, joint: Joint) -> bool:
-        """Append the next observations; True if some agent's next turn might not fit."""
+        """Append the next observations; True if some agent's next turn might not fit, or the job's history is left."""
         assert step.observations is not None
         for agent, (observation, response) in enumerate(zip(step.observations, joint.responses, strict=True)):
             path.transcripts[agent].observe(self.policies[agent].chat.following(observation, response.tokens[-1]))
-        return any(self._may_not_fit(transcript) for transcript in path.transcripts)
+        off = path.off_history(step.observations, path.turn + 1)
+        return off or any(self._may_not_fit(transcript) for transcript in path.transcripts)
 
     def _forest(self) -> Forest:
         def column(name: str, kind: Any, *shape: int) -> np.ndarray:

@@ -48,6 +48,10 @@ class Session:
         self.row_at = np.arange(rows)
         """Which row each cache slot holds."""
 
+    def known(self, row: int) -> int:
+        """Tokens of a row's history that the session was given or has sampled."""
+        return int(self.lengths[row]) + int(self.unread[row] >= 0)
+
     @torch.inference_mode()
     def respond(self, rows: Sequence[int], observations: Sequence[Sequence[int]], turn: int) -> list[Response]:
         """Append one observation to each of these rows and sample their responses. All rows in one batch."""

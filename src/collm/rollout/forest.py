@@ -49,10 +49,6 @@ class Transcript:
         self.spans.append(span)
         return span
 
-    def observed(self) -> list[int]:
-        """The observation behind the last response, which nobody has answered."""
-        return self.tokens[self.spans[-1].stop if self.spans else 0 :]
-
     def copy(self) -> Transcript:
         """A history with the same past that grows on its own."""
         return Transcript(self.agent, list(self.tokens), list(self.spans))

@@ -13,6 +13,30 @@ from collm.tasks.protocol import Observation, Problem
 
 
 @dataclasses.dataclass(frozen=True)
+class History:
+    """What some agents saw and did up to a turn: one agent's own history h_i,t, or with all agents the joint one."""
+
+    agents: tuple[int, ...]
+    observations: tuple[tuple[Observation, ...], ...]
+    """(t + 1, its agents)."""
+    responses: tuple[tuple[tuple[int, ...], ...], ...]
+    """(t, its agents): the tokens of each response."""
+
+    @property
+    def turn(self) -> int:
+        """t, the turn that comes next."""
+        return len(self.responses)
+
+    def given(self, turn: int) -> dict[int, tuple[int, ...]]:
+        """Agent → its response at this turn, as far as the history goes."""
+        return dict(zip(self.agents, self.responses[turn], strict=True)) if turn < self.turn else {}
+
+    def allows(self, observations: tuple[Observation, ...], turn: int) -> bool:
+        """Whether its agents see at this turn what they saw."""
+        return turn > self.turn or tuple(observations[agent] for agent in self.agents) == self.observations[turn]
+
+
+@dataclasses.dataclass(frozen=True)
 class Job:
     """One episode, or one tree, to play. ``sample`` numbers those of one problem; its draws depend on nothing else."""
 
@@ -20,6 +44,9 @@ class Job:
     group: int
     """Index of the problem within the rollout."""
     sample: int = 0
+    history: History | None = None
+    """What is lived through again first: its agents give these responses while the others play, and the episode is cut
+    where one of its agents sees anything else."""
 
 
 @dataclasses.dataclass
@@ -38,6 +65,8 @@ class Episode:
     info: list[Mapping[str, Any]] = dataclasses.field(default_factory=list)
     """(turns,): the task's facts about each turn."""
     ended: bool = False
+    cut: bool = False
+    """Whether it ended from outside: the task cut it, the next turn might not fit, or it left the job's history."""
 
     def copy(self) -> Episode:
         """An episode with the same past; the state is shared, because steps leave the state they get as it is."""
@@ -70,6 +99,16 @@ class Path:
     def turn(self) -> int:
         """The turn that comes next, from 0."""
         return len(self.episode.actions)
+
+    def given(self) -> dict[int, tuple[int, ...]]:
+        """Agent → the response that the job's history gives it at the turn that comes next."""
+        history = self.episode.job.history
+        return history.given(self.turn) if history else {}
+
+    def off_history(self, observations: tuple[Observation, ...], turn: int) -> bool:
+        """Whether what the agents see at this turn is not what the job's history says."""
+        history = self.episode.job.history
+        return history is not None and not history.allows(observations, turn)
 
     def branch(self, number: int) -> Path:
         """Another path with the same past and a future of its own."""

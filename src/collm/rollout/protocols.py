@@ -233,7 +233,7 @@ class _Players:
         for number, session in self.sessions.items():
             mine = [seat for seat in speakers if id(self.policies[seat.agent]) == number]
             if mine:
-                unread = [seat.transcript.observed() for seat in mine]
+                unread = [seat.transcript.tokens[session.known(seat.row) :] for seat in mine]
                 answers += list(zip(mine, session.respond([seat.row for seat in mine], unread, turn), strict=True))
         for seat, response in answers:
             self._say(seat, response, turn)

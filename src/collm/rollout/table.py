@@ -67,20 +67,33 @@ class Table:
 
     def respond(self, turn: int) -> dict[tuple[int, int], list[Response]]:
         """(path number, agent) → one response per sibling, for every path that has not ended."""
-        rows = [row for row, seat in enumerate(self.seats) if not seat.path.episode.ended]
-        unread = [self._transcript(self.seats[row]).observed() for row in rows]
         found: dict[tuple[int, int], list[Response]] = {}
-        for row, response in zip(rows, self.session.respond(rows, unread, turn), strict=True):
+        rows = []
+        for row, seat in enumerate(self.seats):
+            if seat.path.episode.ended:
+                continue
+            given = seat.path.given().get(seat.agent)
+            if given is None:
+                rows.append(row)
+            else:
+                nobody = np.full(len(given), np.nan, dtype=np.float32)
+                found[seat.path.number, seat.agent] = [Response(list(given), nobody)]
+        sampled = self.session.respond(rows, [self._unread(row) for row in rows], turn) if rows else []
+        for row, response in zip(rows, sampled, strict=True):
             seat = self.seats[row]
             found.setdefault((seat.path.number, seat.agent), []).append(response)
         return found
+
+    def _unread(self, row: int) -> list[int]:
+        """The end of a row's history that its session does not know: an observation, or all that was given before it."""
+        return self._transcript(self.seats[row]).tokens[self.session.known(row) :]
 
     def keep_caches(self) -> None:
         """Leave each history's keys and values with its transcript (linear rollouts: a row per history).
 
         Where an episode was cut, the observation that nobody answered is read first: the value behind the cut needs it.
         """
-        waiting = {row: unread for row, seat in enumerate(self.seats) if (unread := self._transcript(seat).observed())}
+        waiting = {row: unread for row in range(len(self.seats)) if (unread := self._unread(row))}
         if waiting:
             self.session.read(list(waiting), list(waiting.values()))
         for row, seat in enumerate(self.seats):

@@ -48,12 +48,15 @@ def build_task(config: TrainConfig[Any], given: Task | None = None) -> Task:
     return single_form(task, config.method, "a method for teams, such as magrpo")
 
 
-def assemble(config: TrainConfig[Any], given: Task | None = None) -> Parts:
-    """Build everything a training needs (with a task that is ``given``); the global random state is not touched."""
+def assemble(config: TrainConfig[Any], given: Task | None = None, policies: list[Policy] | None = None) -> Parts:
+    """Build everything a training needs, with a task that is ``given``, around these policies or new ones.
+
+    The global random state is not touched.
+    """
     task = build_task(config, given)
     chosen = method(config.method)
-    device = torch.device(config.run.device)
-    policies = load_policies(config.model, task.agents, device)
+    if policies is None:
+        policies = load_policies(config.model, task.agents, torch.device(config.run.device))
     check_problems(task, policies, config)
     check_branching(task, config)
     gamma = task.gamma if config.credit.gamma is None else config.credit.gamma
