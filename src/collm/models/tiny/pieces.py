@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -20,9 +21,9 @@ _SHRINK = 0.75
 def choose_pieces(chunks: Mapping[str, int], size: int) -> list[str]:
     """At most ``size`` pieces of two or more characters that spell a corpus in few tokens, most used first.
 
-    ``chunks`` are the corpus's indivisible neighbourhoods, with counts: no piece reaches over the end of one. Words are joined to
-    phrases, the most frequent neighbours first, far beyond what is asked for; then the pieces that save least are
-    dropped, until enough are left.
+    ``chunks`` are the parts of the corpus, with counts; no piece reaches over the end of one. Words are joined to phrases,
+    the most frequent neighbours first, far beyond what is asked for; then the pieces that save least are dropped, until
+    enough are left.
     """
     corpus = {tuple(_WORD.findall(chunk)): count for chunk, count in chunks.items()}
     pieces = _grown(corpus, _SURPLUS * size)
@@ -38,13 +39,13 @@ def choose_pieces(chunks: Mapping[str, int], size: int) -> list[str]:
 
 def _grown(corpus: Mapping[Words, int], size: int) -> set[Words]:
     """All words, and phrases made of frequent neighbours, until there are ``size`` of them or nothing recurs."""
-    spelled = [([(word,) for word in words], count) for words, count in corpus.items()]
+    spelled: list[tuple[list[Words], int]] = [([(word,) for word in words], count) for words, count in corpus.items()]
     pieces = {piece for spelling, _ in spelled for piece in spelling}
     size += len(pieces)
     while len(pieces) < size:
         pairs: Counter[tuple[Words, Words]] = Counter()
         for spelling, count in spelled:
-            for pair in zip(spelling, spelling[1:], strict=False):
+            for pair in itertools.pairwise(spelling):
                 pairs[pair] += count
         frequent = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:_MERGES_PER_ROUND]
         joined = {pair for pair, count in frequent if count >= _LEAST_USES}
