@@ -63,9 +63,9 @@ class Worker:
             "without": without,
         }
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        arguments = (str(theirs.fileno()), str(os.getpid()), json.dumps(bounds))
         self._process = subprocess.Popen(
-            [sys.executable, *_FLAGS, "-c", _BEGIN, os.path.dirname(__file__)]
-            + [str(theirs.fileno()), str(os.getpid()), json.dumps(bounds)],
+            [sys.executable, *_FLAGS, "-c", _BEGIN, os.path.dirname(__file__), *arguments],
             env={**_ENVIRONMENT, **kept},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

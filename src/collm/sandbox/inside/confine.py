@@ -13,7 +13,7 @@ import signal
 import socket
 from collections.abc import Callable
 
-from . import kernel, seccomp
+from . import kernel
 
 _MEBIBYTE = 2**20
 _DESCRIPTORS = 32
@@ -38,6 +38,8 @@ class Tools:
     pid_namespace: int | None = None
     """Descriptor of the zygote's own process namespace, from which each child gets one below."""
     landlock_rules: int | None = None
+    """Descriptor of the rules."""
+    seccomp_filter: bytes | None = None
     superuser: bool = dataclasses.field(default_factory=lambda: os.geteuid() == 0)
     """The worker was started by the superuser."""
     own_user: bool = False
@@ -139,4 +141,6 @@ def _landlock(tools: Tools) -> None:
 
 
 def _seccomp(tools: Tools) -> None:
-    kernel.seccomp(seccomp.program(os.uname().machine))
+    if tools.seccomp_filter is None:
+        raise OSError(tools.reasons["seccomp"])
+    kernel.seccomp(tools.seccomp_filter)

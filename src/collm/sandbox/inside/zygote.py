@@ -17,14 +17,16 @@ import sysconfig
 import tempfile
 from collections.abc import Callable
 
-from . import codec, confine, kernel, subject
+from . import codec, confine, kernel, seccomp, subject
 from .channel import HEAD, Channel
 
 _WARM = (
-    "abc array base64 binascii bisect builtins calendar cmath collections collections.abc copy dataclasses datetime "
-    "decimal enum fractions functools hashlib heapq inspect io itertools json math numbers operator queue random re "
-    "secrets statistics string struct textwrap time traceback types typing unicodedata warnings zlib"
-).split()
+    "abc", "array", "base64", "binascii", "bisect", "builtins", "calendar", "cmath", "collections",
+    "collections.abc", "copy", "dataclasses", "datetime", "decimal", "encodings.ascii", "encodings.latin_1",
+    "enum", "fractions", "functools", "hashlib", "heapq", "inspect", "io", "itertools", "json", "math", "numbers",
+    "operator", "pprint", "queue", "random", "re", "secrets", "statistics", "string", "struct", "textwrap",
+    "time", "traceback", "types", "typing", "unicodedata", "warnings", "zlib",
+)  # fmt: skip
 """Modules that programs import often; others are read from the standard library where a program asks for them."""
 
 REQUEST = struct.Struct(">cI")
@@ -61,6 +63,8 @@ def _prepare(tools: confine.Tools) -> None:
         kernel.adopt_orphans()
     if kernel.LINUX and "landlock" not in without:
         tools.reasons["landlock"] = _reason(lambda: _landlock_rules(tools, library, hidden))
+    if kernel.LINUX and "seccomp" not in without:
+        tools.reasons["seccomp"] = _reason(lambda: _seccomp_filter(tools))
     os.chdir(tempfile.mkdtemp(prefix="collm-"))
     os.rmdir(os.getcwd())
     if kernel.LINUX and "private root" not in without:
@@ -86,6 +90,10 @@ def _own_processes(tools: confine.Tools) -> None:
 
 def _landlock_rules(tools: confine.Tools, library: str, hidden: list[str]) -> None:
     tools.landlock_rules = kernel.landlock_rules(_readable(library, hidden))
+
+
+def _seccomp_filter(tools: confine.Tools) -> None:
+    tools.seccomp_filter = seccomp.program(os.uname().machine)
 
 
 def _private_root(tools: confine.Tools, library: str, hidden: list[str]) -> None:
@@ -123,7 +131,7 @@ def _trial(tools: confine.Tools) -> dict[str, str]:
     answer = os.read(reading, 65536)
     os.close(reading)
     os.waitpid(pid, 0)
-    return codec.decode(answer) if answer else {name: "the trial ended" for name in confine.child_layers(tools)}
+    return codec.decode(answer) if answer else dict.fromkeys(confine.child_layers(tools), "the trial ended")
 
 
 def _fork(tools: confine.Tools) -> int:
@@ -210,7 +218,10 @@ def _children() -> list[int]:
     """Process ids of our children; none where the system has no list of them."""
     own = os.getpid()
     try:
-        with open(f"/proc/{own}/task/{own}/children", encoding="ascii") as file:
-            return [int(pid) for pid in file.read().split()]
+        handle = os.open(f"/proc/{own}/task/{own}/children", os.O_RDONLY)
     except OSError:
         return []
+    try:
+        return [int(pid) for pid in os.read(handle, 1 << 20).split()]
+    finally:
+        os.close(handle)
