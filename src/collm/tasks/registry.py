@@ -12,7 +12,10 @@ from collm.options import check, from_mapping
 from collm.tasks.protocol import Task
 
 ENTRY_POINT_GROUP = "collm.tasks"
-BUILT_IN = {"str-build": "collm.tasks.minecraft.str_build:StrBuild"}
+BUILT_IN = {
+    "coop-he": "collm.tasks.coding.coop_he:CoopHe",
+    "str-build": "collm.tasks.minecraft.str_build:StrBuild",
+}
 
 
 def task_names() -> list[str]:

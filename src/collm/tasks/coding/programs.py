@@ -49,8 +49,6 @@ def listed(step: Step, convention: Convention, swapped: bool = False) -> str:
     call = f"{AUX}({arguments(step, convention, swapped)})"
     if convention == "list":
         return call
-    if step.verb == "sort" and not step.parameter:
-        return f"sorted(xs, key={AUX})"
     return _LISTS[step.verb].format(call)
 
 
