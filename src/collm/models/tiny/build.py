@@ -19,10 +19,14 @@ from collm.models.chat import ChatFormat
 from collm.models.tiny import tokenizer as tiny_tokenizer
 from collm.options import Range
 from collm.randomness import generator, integer
+from collm.tasks.coding import demonstrations as coop_he
 from collm.tasks.minecraft import demonstrations as str_build
 from collm.tasks.protocol import Conversation
 
-STREAMS: dict[str, Callable[[np.random.Generator], Iterator[Conversation]]] = {"str-build": str_build.stream}
+STREAMS: dict[str, Callable[[np.random.Generator], Iterator[Conversation]]] = {
+    "str-build": str_build.stream,
+    "coop-he": coop_he.stream,
+}
 """Where demonstrations come from; every built-in task adds one row."""
 
 _IGNORED = -100
