@@ -76,7 +76,9 @@ class CoopHe(Task):
     """Write a function together: a helper and its user (paper: CoopHE; reference: TASKS sections 0 and 4)."""
 
     name: ClassVar[str] = "coop-he"
-    summary: ClassVar[str] = "write a Python function in two parts, a helper and its user, without seeing the other part"
+    summary: ClassVar[str] = (
+        "write a Python function in two parts, a helper and its user, without seeing the other part"
+    )
     Options: ClassVar[type] = CoopHeOptions
 
     def __init__(self, options: CoopHeOptions | None = None, *, one_writer: bool = False) -> None:

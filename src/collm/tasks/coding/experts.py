@@ -72,9 +72,7 @@ class Expert:
         missing = {key: text for key, text in zip(keys, asked, strict=True) if key not in self._answers}
         if missing:
             self._ask(missing)
-        return [
-            _edit(self._answers[key]) for key in keys
-        ]
+        return [_edit(self._answers[key]) for key in keys]
 
     def _ask(self, missing: dict[str, str]) -> None:
         if not self.options.url:
@@ -103,7 +101,7 @@ class _Client:
         key = os.environ.get(options.key_variable)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._options = options
-        self._failures: tuple[type[Exception], ...] = (httpx2.HTTPError, httpx2.InvalidURL)
+        self._failures = (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, IndexError, TypeError)
         self._client = httpx2.Client(headers=headers, timeout=options.seconds)
 
     def answer(self, question: str) -> str:
@@ -119,7 +117,7 @@ class _Client:
                 response = self._client.post(f"{self._options.url.rstrip('/')}/chat/completions", json=body)
                 response.raise_for_status()
                 text = response.json()["choices"][0]["message"]["content"]
-            except (*self._failures, ValueError, KeyError, IndexError, TypeError):
+            except self._failures:
                 continue
             if isinstance(text, str) and last_object(text) is not None:
                 return text

@@ -12,7 +12,6 @@ from collm.tasks.coding.assembly import Program, assemble, use_of_helper
 from collm.tasks.coding.outcome import Outcome
 from collm.tasks.coding.problems import Case, CodeProblem
 from collm.tasks.coding.values import same
-from collm.tasks.protocol import JointAction
 
 _REMEMBERED = 20_000
 """Verdicts that a judge keeps."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,12 @@ TESTS = 5
 _SPLIT_OF_FIFTH: tuple[Split, ...] = ("train", "train", "train", "validation", "test")
 _CANDIDATES = 56
 _NUMBERS = range(-29, 50)
-_WORDS = (
-    "ada ant apple area axes bees blurb bob cat civic cod deed dogs egg eye fig fox gas hat ice ink jam kayak kite lamp level map "
-    "moss noon oak otter owls pan pop queen radar rose sun toys tree trust umbra van wow yaks zebra"
-).split()
+_WORD_LIST = (
+    "ada ant apple area axes bees blurb bob cat civic cod deed dogs egg eye fig fox gas hat ice ink jam "
+    "kayak kite lamp level map moss noon oak otter owls pan pop queen radar rose sun toys tree trust "
+    "umbra van wow yaks zebra"
+)
+_WORDS = tuple(_WORD_LIST.split())
 
 _Value = Callable[..., Any]
 
@@ -95,12 +97,7 @@ def _cases(one: Composition) -> tuple[Case, ...]:
     covered: frozenset[int] = frozenset()
     seen: set[str] = set()
     while waiting and len(found) < TESTS:
-
-        def worth(pair: tuple[tuple[Any, ...], frozenset[int]]) -> tuple[int, bool, int]:
-            arguments, kills = pair
-            return len(kills - covered), _shown(one, arguments) not in seen, len(kills)
-
-        best = max(waiting, key=worth)
+        best = max(waiting, key=functools.partial(_worth, one, covered, seen))
         waiting.remove(best)
         arguments, kills = best
         covered = covered | kills if kills - covered else kills
@@ -108,6 +105,14 @@ def _cases(one: Composition) -> tuple[Case, ...]:
         found.append(_case(one, arguments))
     cases = sorted(found, key=lambda case: len(case.text))
     return tuple(dataclasses.replace(case, index=index) for index, case in enumerate(cases))
+
+
+def _worth(
+    one: Composition, covered: frozenset[int], seen: set[str], drawn: tuple[tuple[Any, ...], frozenset[int]]
+) -> tuple[int, bool, int]:
+    """How much an input adds to those that were taken: mistakes not told apart before, another answer, mistakes at all."""
+    arguments, kills = drawn
+    return len(kills - covered), _shown(one, arguments) not in seen, len(kills)
 
 
 def _case(one: Composition, arguments: tuple[Any, ...]) -> Case:

@@ -157,7 +157,9 @@ def steps() -> Iterator[Step]:
         yield Step("map", "words", name, f"Replace each word in xs by {phrase}.", expression, near, yields)
     for name in ("size", "last-digit", "digit-sum", "negation"):
         phrase, expression, near = _MAP_NUMBERS[name]
-        yield Step("sort", "numbers", name, f"Sort the numbers in xs by {phrase.replace('its', 'the')}.", expression, near)
+        yield Step(
+            "sort", "numbers", name, f"Sort the numbers in xs by {phrase.replace('its', 'the')}.", expression, near
+        )
     for name in ("last-letter", "second-letter", "backwards"):
         phrase, expression, near, _ = _MAP_WORDS[name]
         phrase = {"backwards": "the word backwards"}.get(name, phrase.replace("its", "the"))
@@ -215,7 +217,9 @@ def finishes(step: Step) -> tuple[Finish, ...]:
 
 
 def _fits(step: Step, finish: str) -> bool:
-    name = step.name.rpartition("-")[0] if step.name[-1] in ("n", *map(str, _VALUES)) and "-" in step.name else step.name
+    name = (
+        step.name.rpartition("-")[0] if step.name[-1] in ("n", *map(str, _VALUES)) and "-" in step.name else step.name
+    )
     if step.verb == "keep":
         return finish != "distinct" and (name, finish) not in _POINTLESS
     if finish in ("longest", "letters"):

@@ -14,7 +14,7 @@ from collm.tasks.coding.judge import Judge
 from collm.tasks.coding.problems import CodeProblem
 from collm.tasks.coding.values import same
 from collm.tasks.protocol import SPLITS, Split
-from collm.tasks.sources import BadRows, dropped_note
+from collm.tasks.sources import BadRows
 
 _BUNDLE = 24
 """Generated problems that are verified by one process."""
