@@ -26,7 +26,7 @@ _MAX_ENDS = 24
 _FENCE = re.compile(r"(?:```+|~~~+)(?:[Pp]ython3?|py)?")
 _DEFINITION = re.compile(r"([ \t]*)(?:async[ \t]+)?(def|class)[ \t]+(\w+)")
 _STARTS = re.compile(r"[ \t]*(?:@\w|(?:async[ \t]+)?def[ \t]|class[ \t])")
-_STATEMENT = re.compile(r"(?:import|from)[ \t]|\w+[ \t]*(?::[^=]+)?=(?!=)")
+_STATEMENT = re.compile(r"(?:import|from)[ \t]|[A-Za-z_][\w, \t]*(?::[^=]+)?=(?!=)")
 _RETURN_LINE = re.compile(r"^[ \t]+(?:.*:[ \t]*)?return\b", re.MULTILINE)
 _CLOSING = tuple(")]}")
 
