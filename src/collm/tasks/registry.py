@@ -14,6 +14,7 @@ from collm.tasks.protocol import Task
 ENTRY_POINT_GROUP = "collm.tasks"
 BUILT_IN = {
     "house-build": "collm.tasks.minecraft.house_build:HouseBuild",
+    "coop-he": "collm.tasks.coding.coop_he:CoopHe",
     "str-build": "collm.tasks.minecraft.str_build:StrBuild",
 }
 

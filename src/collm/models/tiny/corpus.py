@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from collm.randomness import generator
+from collm.tasks.coding import demonstrations as coop_he
 from collm.tasks.minecraft import demonstrations as str_build
 from collm.tasks.protocol import Conversation
 
@@ -22,7 +23,10 @@ class Stream:
     """Conversations of this task in one round through all tasks."""
 
 
-STREAMS: dict[str, Stream] = {"str-build": Stream(str_build.stream)}
+STREAMS: dict[str, Stream] = {
+    "str-build": Stream(str_build.stream),
+    "coop-he": Stream(coop_he.stream),
+}
 """Where demonstrations come from; every built-in task adds one row."""
 
 

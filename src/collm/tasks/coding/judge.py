@@ -1,0 +1,172 @@
+"""Running programs: all of a turn in one batch, each verdict remembered, and none of them given by the tested code."""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+from collm.sandbox import Call, Check, Job, Limits, Raised, Report, Result, Returned, Sandbox, Stopped
+from collm.tasks.coding.assembly import Program, assemble, use_of_helper
+from collm.tasks.coding.outcome import Outcome
+from collm.tasks.coding.problems import Case, CodeProblem
+from collm.tasks.coding.values import same
+
+_REMEMBERED = 20_000
+"""Verdicts that a judge keeps."""
+
+Trial = tuple[CodeProblem, tuple[str, ...]]
+"""A problem and a joint action."""
+
+
+@functools.cache
+def shared_sandbox(limits: Limits) -> Sandbox:
+    """The process's pool for these limits, started when it is first needed and closed at exit."""
+    sandbox = Sandbox(limits=limits)
+    atexit.register(sandbox.close)
+    return sandbox
+
+
+@dataclasses.dataclass(frozen=True)
+class Tested:
+    """What became of one test."""
+
+    passed: bool
+    reason: str = ""
+    """Why it did not pass, for people and models."""
+    timed_out: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnosis:
+    """A program and what became of its tests, public ones first; nothing about cooperation yet."""
+
+    program: Program
+    outcome: Outcome
+    tests: tuple[Tested, ...]
+    """Public tests only: the others are nobody's business."""
+
+
+class Judge:
+    """Gives outcomes of joint actions; equal joint actions get equal outcomes."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._diagnoses: dict[tuple[str, tuple[str, ...]], Diagnosis] = {}
+        self._outcomes: dict[tuple[str, tuple[str, ...]], Outcome] = {}
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return shared_sandbox(self._limits)
+
+    def diagnoses(self, trials: Sequence[Trial]) -> list[Diagnosis]:
+        """What the tests say of each joint action; those not seen before are run in one batch."""
+        new = {_key(trial): trial for trial in trials if _key(trial) not in self._diagnoses}
+        programs = {key: assemble(problem, actions) for key, (problem, actions) in new.items()}
+        runnable = [key for key, program in programs.items() if program.main is not None and not program.errors]
+        reports = self.sandbox.run([job(new[key][0], programs[key].source) for key in runnable])
+        tested = {key: results(new[key][0], report) for key, report in zip(runnable, reports, strict=True)}
+        _forget(self._diagnoses, len(new), {_key(trial) for trial in trials})
+        for key, (problem, _) in new.items():
+            self._diagnoses[key] = _diagnosis(problem, programs[key], tested.get(key))
+        return [self._diagnoses[_key(trial)] for trial in trials]
+
+    def outcomes(self, trials: Sequence[Trial]) -> list[Outcome]:
+        """The outcome of each joint action, in two batches: as it is, and each half without the other."""
+        found = dict(zip(map(_key, trials), self.diagnoses(trials), strict=True))
+        new = {_key(trial): trial for trial in trials if _key(trial) not in self._outcomes}
+        paired = [key for key in new if found[key].outcome.judged_together]
+        jobs = []
+        for key in paired:
+            program = found[key].program
+            jobs += [job(new[key][0], source) for source in (program.without_helper, program.helper_alone)]
+        reports = iter(self.sandbox.run(jobs))
+        _forget(self._outcomes, len(new), set(found))
+        for key, (problem, _) in new.items():
+            outcome = found[key].outcome
+            if outcome.judged_together:
+                without, by = (_passed(problem, next(reports)) for _ in range(2))
+                outcome = dataclasses.replace(outcome, passed_without_helper=without, passed_by_helper=by)
+            self._outcomes[key] = outcome
+        return [self._outcomes[_key(trial)] for trial in trials]
+
+
+def _key(trial: Trial) -> tuple[str, tuple[str, ...]]:
+    problem, actions = trial
+    return problem.id, actions
+
+
+def _forget(memory: dict, coming: int, needed: set) -> None:
+    """Make room for new verdicts: the oldest that nobody asks for right now go first."""
+    surplus = len(memory) + coming - _REMEMBERED
+    if surplus > 0:
+        for key in [key for key in memory if key not in needed][:surplus]:
+            del memory[key]
+
+
+def job(problem: CodeProblem, source: str) -> Job:
+    """A program and all tests of the problem."""
+    calls = tuple(Call(problem.entry_point, case.arguments) for case in problem.tests if case.arguments is not None)
+    check = Check(problem.check, problem.entry_point) if problem.check else None
+    return Job(source, calls, check)
+
+
+def results(problem: CodeProblem, report: Report) -> list[Tested]:
+    """One entry per test of the problem, public ones first. The comparison is made here, on plain values."""
+    if report.error is not None:
+        late = isinstance(report.error, Stopped) and report.error.reason == "time"
+        return [Tested(False, _text(report.error), late) for _ in problem.tests]
+    answers = iter(report.results)
+    return [
+        _by_verdict(case, report) if case.arguments is None else _by_value(case, next(answers))
+        for case in problem.tests
+    ]
+
+
+def _by_value(case: Case, result: Result) -> Tested:
+    if isinstance(result, Returned):
+        right = same(result.value, case.expected)
+        return Tested(right, "" if right else f"it gave {result.value!r:.80}")
+    return Tested(False, _text(result), isinstance(result, Stopped) and result.reason == "time")
+
+
+def _by_verdict(case: Case, report: Report) -> Tested:
+    verdict = report.verdicts[case.index]
+    if verdict.passed:
+        return Tested(True)
+    ended = report.check_error
+    late = isinstance(ended, Stopped) and ended.reason == "time"
+    reason = verdict.reason or (_text(ended) if ended is not None else verdict.state)
+    return Tested(False, reason[:200], late and verdict.state == "not reached")
+
+
+def _text(error: Raised | Stopped) -> str:
+    return str(error)[:200]
+
+
+def _passed(problem: CodeProblem, report: Report) -> int:
+    """Held-out tests passed."""
+    return sum(test.passed for test in results(problem, report)[len(problem.public) :])
+
+
+def _diagnosis(problem: CodeProblem, program: Program, tested: list[Tested] | None) -> Diagnosis:
+    ran = tested if tested is not None else [Tested(False, "the program does not run")] * len(problem.tests)
+    shown, scored = ran[: len(problem.public)], ran[len(problem.public) :]
+    use = use_of_helper(program.main)
+    outcome = Outcome(
+        aux_defined=program.aux is not None,
+        aux_returns=program.aux is not None and program.aux.returns,
+        main_defined=program.main is not None,
+        main_returns=program.main is not None and program.main.returns,
+        parses=program.main is not None and not program.errors,
+        calls_aux=use.calls,
+        thin=use.thin,
+        ignores_aux=use.ignored,
+        public_passed=sum(test.passed for test in shown),
+        public_total=len(shown),
+        passed=sum(test.passed for test in scored),
+        total=len(scored),
+        timeouts=sum(test.timed_out for test in scored),
+    )
+    return Diagnosis(program, outcome, tuple(shown))
