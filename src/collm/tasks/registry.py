@@ -12,7 +12,11 @@ from collm.options import check, from_mapping
 from collm.tasks.protocol import Task
 
 ENTRY_POINT_GROUP = "collm.tasks"
-BUILT_IN = {"str-build": "collm.tasks.minecraft.str_build:StrBuild"}
+BUILT_IN = {
+    "arxiv": "collm.tasks.writing.arxiv:Arxiv",
+    "str-build": "collm.tasks.minecraft.str_build:StrBuild",
+    "tldr": "collm.tasks.writing.tldr:Tldr",
+}
 
 
 def task_names() -> list[str]:

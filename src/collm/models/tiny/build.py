@@ -21,8 +21,13 @@ from collm.options import Range
 from collm.randomness import generator, integer
 from collm.tasks.minecraft import demonstrations as str_build
 from collm.tasks.protocol import Conversation
+from collm.tasks.writing import demonstrations as writing
 
-STREAMS: dict[str, Callable[[np.random.Generator], Iterator[Conversation]]] = {"str-build": str_build.stream}
+STREAMS: dict[str, Callable[[np.random.Generator], Iterator[Conversation]]] = {
+    "str-build": str_build.stream,
+    "tldr": writing.tldr_stream,
+    "arxiv": writing.arxiv_stream,
+}
 """Where demonstrations come from; every built-in task adds one row."""
 
 _IGNORED = -100

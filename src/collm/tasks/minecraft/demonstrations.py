@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from collm.randomness import pick
 from collm.tasks.minecraft import font
 from collm.tasks.minecraft.commands import Command, write
 from collm.tasks.minecraft.str_build import BuildState, StrBuild, StrBuildOptions, WordProblem
@@ -47,16 +48,12 @@ class Habits:
 def draw_habits(random: np.random.Generator) -> Habits:
     """A builder from the crowd."""
     return Habits(
-        order=_pick(random, ORDERS),
-        texture=_pick(random, TEXTURES),
+        order=pick(random, ORDERS),
+        texture=pick(random, TEXTURES),
         miss=MISS if random.random() < SLOPPY else 0.0,
         effort=float(random.uniform(0.2, 0.8)) if random.random() < LAZY else 1.0,
         plain_block=int(random.integers(2)),
     )
-
-
-def _pick(random: np.random.Generator, weights: Mapping[str, float]) -> str:
-    return str(random.choice(list(weights), p=list(weights.values())))
 
 
 def ordered_cells(problem: WordProblem, order: str, agent: int, agents: int) -> list[font.Cell]:
