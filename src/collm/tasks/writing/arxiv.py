@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from collm.tasks.protocol import Split
 from collm.tasks.sources import DataSet
 from collm.tasks.writing import abstracts
 from collm.tasks.writing.grammar import Grammar
@@ -45,8 +46,8 @@ class Arxiv(WritingTask):
         transitions_in_both=True,
     )
     grammar: ClassVar[Grammar] = abstracts.GRAMMAR
-    write = staticmethod(abstracts.abstract)
-    best = staticmethod(abstracts.best)
+    source_text = staticmethod(abstracts.abstract)
+    best_texts = staticmethod(abstracts.best)
     kind: ClassVar[str] = "an abstract"
     labels: ClassVar[tuple[str, str]] = ("background and motivation", "methodology and implications")
 
@@ -56,7 +57,7 @@ class Arxiv(WritingTask):
 
     def dataset(self) -> DataSet:
         """The released evaluation reads ``val``, so that is the test split here."""
-        slices = {
+        slices: dict[Split, str] = {
             "train": f"train[:{self.size('train')}]",
             "validation": f"test[:{self.size('validation')}]",
             "test": f"val[:{self.size('test')}]",

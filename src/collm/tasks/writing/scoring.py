@@ -6,9 +6,10 @@ One function returns all numbers; reward, metrics and logs read the same ones (r
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from collm.tasks.writing import lexicon
 
@@ -70,11 +71,12 @@ class Shape:
     """Whether transitions count in both texts or only in the second."""
 
 
-def evaluate(shape: Shape, source: str, texts: Sequence[str]) -> dict[str, float]:
+@functools.lru_cache(maxsize=256)
+def evaluate(shape: Shape, source: str, texts: tuple[str, str]) -> Mapping[str, float]:
     """All components of a pair of texts; ``paper`` and ``hardened`` are the two rewards.
 
     ``level1`` to ``level4`` are the values of the levels whatever the gates say, ``gate1`` to ``gate3`` whether one may
-    pass on to the next level. Ratios over nothing are 0.
+    pass on to the next level. Ratios over nothing are 0. The last results are remembered, since a step asks several times.
     """
     first, second = texts
     found = [lexicon.words(text) for text in texts]
@@ -141,12 +143,12 @@ def _honesty(source: str, texts: Sequence[str], found: Sequence[Sequence[str]]) 
     wanted = lexicon.content(original)
     written = [word for each in found for word in each]
     recall = len(wanted & set(written)) / len(wanted) if wanted else 1.0
-    known = lexicon.known_words().union(original)
+    known, there = lexicon.known_words(), set(original)
     return {
         "recall": recall,
         "grounding": min(1.0, recall / RECALL_ENOUGH),
         "repetition": sum(map(_repetition, found)) / len(found),
-        "unknown": _ratio(sum(word not in known for word in written), len(written)),
+        "unknown": _ratio(sum(word not in known and word not in there for word in written), len(written)),
         "copied": _ratio(sum(_copied(original, each) for each in found), len(written)),
     }
 

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 from collm.errors import ConfigError, ProblemError
@@ -79,10 +79,6 @@ class WritingTask(Task):
     Options: ClassVar[type] = WritingOptions
     shape: ClassVar[scoring.Shape]
     grammar: ClassVar[Grammar]
-    write: ClassVar[Callable[[Facts], str]]
-    """The generated source that states the facts."""
-    best: ClassVar[Callable[[Facts], tuple[str, str]]]
-    """The canonical texts about a generated source."""
     kind: ClassVar[str]
     """What a source is called."""
     labels: ClassVar[tuple[str, str]]
@@ -106,6 +102,16 @@ class WritingTask(Task):
     @abc.abstractmethod
     def request(self, text: str, agent: int | None) -> str:
         """What an agent is asked, or the single writer of both texts (None)."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def source_text(facts: Facts) -> str:
+        """The generated source that states the facts."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def best_texts(facts: Facts) -> tuple[str, str]:
+        """The canonical texts about a generated source."""
 
     @abc.abstractmethod
     def dataset(self) -> sources.DataSet:
@@ -143,7 +149,7 @@ class WritingTask(Task):
 
     def stating(self, facts: Facts) -> WritingProblem:
         """The generated problem that states these facts."""
-        return WritingProblem(facts.id, type(self).write(facts), facts)
+        return WritingProblem(facts.id, self.source_text(facts), facts)
 
     def problem(self, text: str) -> WritingProblem:
         """The generated problem or the row of this name, or the text itself as a source."""
@@ -178,7 +184,7 @@ class WritingTask(Task):
 
     def components(self, problem: Problem, state: Written) -> Mapping[str, float]:
         assert isinstance(problem, WritingProblem)
-        return scoring.evaluate(self.shape, problem.text, state.texts)
+        return dict(scoring.evaluate(self.shape, problem.text, state.texts))
 
     def final(self, problem: Problem, state: Written) -> float:
         return self.components(problem, state)[self.options.profile]
@@ -198,7 +204,7 @@ class WritingTask(Task):
         assert isinstance(problem, WritingProblem)
         if problem.facts is None:
             return None
-        return [self.action(*type(self).best(problem.facts))]
+        return [self.action(*self.best_texts(problem.facts))]
 
     def action(self, first: str, second: str) -> JointAction:
         """The joint action that writes these two texts."""

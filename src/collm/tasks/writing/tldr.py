@@ -40,8 +40,8 @@ class Tldr(WritingTask):
         transitions_in_both=False,
     )
     grammar: ClassVar[Grammar] = posts.GRAMMAR
-    write = staticmethod(posts.post)
-    best = staticmethod(posts.best)
+    source_text = staticmethod(posts.post)
+    best_texts = staticmethod(posts.best)
     kind: ClassVar[str] = "a post"
     labels: ClassVar[tuple[str, str]] = ("summary", "elaboration")
 
