@@ -35,6 +35,12 @@ def transitions() -> Mapping[str, tuple[str, ...]]:
 
 
 @functools.cache
+def transition_words() -> frozenset[str]:
+    """Every word of every phrase."""
+    return frozenset(word for phrases in transitions().values() for phrase in phrases for word in words(phrase))
+
+
+@functools.cache
 def stop_words() -> frozenset[str]:
     """Words that say nothing about what a text is about."""
     return frozenset(read("stop_words"))
@@ -68,8 +74,7 @@ def known_words() -> frozenset[str]:
     """English words that need not come from the source: the base list, its regular inflections, the other lists."""
     data = read("words")
     known = {form for base in data["regular"].split() for form in _inflected(base)}
-    known.update(data["fixed"].split(), stop_words())
-    known.update(word for phrases in transitions().values() for phrase in phrases for word in words(phrase))
+    known.update(data["fixed"].split(), stop_words(), transition_words())
     return frozenset(known)
 
 

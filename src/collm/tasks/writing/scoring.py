@@ -22,7 +22,6 @@ RECALL_ENOUGH = 0.5
 REPETITION_COST = 0.5
 UNKNOWN_COST = 0.5
 _REPEATED = 4
-_COPIED = 8
 
 
 def transition_scale(categories: int) -> float:
@@ -143,13 +142,13 @@ def _honesty(source: str, texts: Sequence[str], found: Sequence[Sequence[str]]) 
     wanted = lexicon.content(original)
     written = [word for each in found for word in each]
     recall = len(wanted & set(written)) / len(wanted) if wanted else 1.0
-    known, there = lexicon.known_words(), set(original)
+    known, there = lexicon.known_words(), frozenset(original)
     return {
         "recall": recall,
         "grounding": min(1.0, recall / RECALL_ENOUGH),
         "repetition": sum(map(_repetition, found)) / len(found),
         "unknown": _ratio(sum(word not in known and word not in there for word in written), len(written)),
-        "copied": _ratio(sum(_copied(original, each) for each in found), len(written)),
+        "own_words": min(_own_words(there, each) for each in found),
     }
 
 
@@ -159,15 +158,10 @@ def _repetition(found: Sequence[str]) -> float:
     return _ratio(sum(count for count in counts.values() if count > 1), counts.total())
 
 
-def _copied(original: Sequence[str], found: Sequence[str]) -> int:
-    """Words inside runs of at least eight words that stand in the source just so."""
-    there = set(_grams(original, _COPIED))
-    reached = copied = 0
-    for start, gram in enumerate(_grams(found, _COPIED)):
-        if gram in there:
-            copied += start + _COPIED - max(start, reached)
-            reached = start + _COPIED
-    return copied
+def _own_words(original: frozenset[str], found: Sequence[str]) -> float:
+    """The share of a text's distinct words that are neither the source's nor part of a transition."""
+    distinct = set(found)
+    return _ratio(len(distinct - original - lexicon.transition_words()), len(distinct))
 
 
 def _grams(found: Sequence[str], size: int) -> list[tuple[str, ...]]:
