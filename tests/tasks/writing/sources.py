@@ -33,8 +33,8 @@ TL;DR:""",
 
 ABSTRACTS = (
     """Understanding how seismic waves scatter in volcanic regions is essential for locating magma reservoirs, yet dense
-arrays are rarely available on remote islands. We present a tomographic inversion that combines ambient noise correlations with
-teleseismic receiver functions in a single Bayesian framework. The posterior is sampled with a transdimensional Markov
+arrays are rarely available on remote islands. We present a tomographic inversion that combines ambient noise correlations
+with teleseismic receiver functions in a single Bayesian framework. The posterior is sampled with a transdimensional Markov
 chain, so the number of velocity layers need not be fixed in advance. Applied to eighteen months of recordings from
 forty-two broadband stations around an active caldera, the procedure resolves a low velocity body at depths between
 three and six kilometres. Synthetic tests indicate that lateral boundaries are recovered within eight hundred metres,
@@ -42,8 +42,8 @@ whereas conventional damping smears them across several cells. The inferred melt
 with petrological estimates from erupted pumice. Because the workflow relies on passive data only, it can be repeated
 after every swarm and may help observatories to issue earlier warnings for nearby communities.""",
     """Antimicrobial peptides are promising alternatives to classical drugs, but screening candidate sequences in the
-laboratory remains slow and costly. Here we train a graph neural network on curated assays of nine thousand peptides and predict
-minimum inhibitory concentrations against five hospital pathogens. Residue contacts are taken from predicted structures,
+laboratory remains slow and costly. Here we train a graph neural network on curated assays of nine thousand peptides and
+predict minimum inhibitory concentrations against five hospital pathogens. Residue contacts are taken from predicted structures,
 which lets the model exploit folding patterns that string encoders overlook. On a held-out family split the correlation
 with measured activity rises from 0.54 to 0.71, and toxicity toward human erythrocytes is anticipated with comparable
 precision. We synthesised sixty designs proposed by a genetic search over the network; forty-four inhibited growth and
