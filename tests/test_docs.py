@@ -14,7 +14,9 @@ from collm.methods import METHODS
 ROOT = Path(__file__).parent.parent
 PAGES = (
     "README.md",
+    "docs/tasks/arxiv.md",
     "docs/tasks/str-build.md",
+    "docs/tasks/tldr.md",
     "docs/architecture.md",
     "docs/baselines.md",
     "docs/metrics.md",

@@ -95,6 +95,32 @@ def test_the_paper_preset_plays_the_released_settings() -> None:
     assert (released.policy.lr, released.critic.lr, released.policy.loss) == (2.5e-6, 2.5e-6, "policy-gradient")
 
 
+RELEASED_WRITING = {
+    # env steps, rows, problems per update, samples, temperature, tokens of arxiv
+    "collm-cc": (22_000, 1100, 4, 1, 0.7, 256),
+    "collm-dc": (20_000, 1000, 4, 1, 0.7, 256),
+    "magrpo": (8_800, 1100, 1, 4, 0.7, 256),
+    "ac": (4_000, 1000, 4, 1, 0.7, 512),
+    "grpo": (4_000, 1000, 2, 4, 0.6, 512),
+}
+
+
+@pytest.mark.parametrize("name", RELEASED_WRITING)
+def test_the_paper_preset_of_the_writing_tasks(name: str) -> None:
+    config = resolve("arxiv", name, "paper")
+    found = (
+        config.env_steps,
+        config.task.train_size,
+        config.rollout.problems,
+        config.rollout.samples,
+        config.sampling.temperature,
+        config.sampling.max_new_tokens,
+    )
+    assert found == RELEASED_WRITING[name]
+    assert (config.task.source, config.task.profile, config.policy.lr) == ("hub", "paper", 5e-6)
+    assert resolve("tldr", name, "paper").sampling.max_new_tokens == 256
+
+
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_of_every_method_is_allowed(name: str, preset: str) -> None:

@@ -5,7 +5,8 @@ Values are merged over the dataclasses' own defaults and under files and flags.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from collm.errors import unknown_name
@@ -45,9 +46,11 @@ def _quick(task: str, chosen: Method) -> Mapping[str, Any]:
 
 
 def _paper(task: str, chosen: Method) -> Mapping[str, Any]:
-    """The released settings of a task (METHODS, table of released settings)."""
-    if task != "str-build":
-        return {}
+    """The released settings of a task (METHODS, table of released settings; TASKS, tables of hyper-parameters)."""
+    return _PAPER[task](chosen) if task in _PAPER else {}
+
+
+def _paper_str_build(chosen: Method) -> Mapping[str, Any]:
     own: dict[str, Any] = {"policy": {"lr": 5e-6}, "rollout": {"samples": 2}}
     if chosen.critic:
         own = {"policy": {"lr": 2.5e-6}, "critic": {"lr": 2.5e-6}}
@@ -61,6 +64,31 @@ def _paper(task: str, chosen: Method) -> Mapping[str, Any]:
     }
     sampling = {"temperature": 0.6, "top_p": 0.6, "max_new_tokens": 512}
     return merged({"task": task_values, "sampling": sampling, "env_steps": 4800}, own)
+
+
+def _paper_writing(chosen: Method, single_tokens: int) -> Mapping[str, Any]:
+    """Rows, passes over them, problems per update and joint actions per problem differ from method to method."""
+    rows = 1000 if chosen.single or chosen.critic == "own" else 1100
+    if chosen.critic:
+        passes, problems, samples = 4 if chosen.single else 20, 4, 1
+    else:
+        passes, problems, samples = (1, 2, 4) if chosen.single else (2, 1, 4)
+    cautious = chosen.single and not chosen.critic
+    sampling = {"temperature": 0.6, "top_p": 0.6} if cautious else {"temperature": 0.7, "top_p": 0.9}
+    return {
+        "task": {"source": "hub", "train_size": rows, "validation_size": rows, "test_size": rows},
+        "sampling": {**sampling, "max_new_tokens": single_tokens if chosen.single else 256},
+        "rollout": {"problems": problems, "samples": samples},
+        "env_steps": passes * rows * samples,
+    }
+
+
+_PAPER: Mapping[str, Callable[[Method], Mapping[str, Any]]] = {
+    "arxiv": functools.partial(_paper_writing, single_tokens=512),
+    "str-build": _paper_str_build,
+    "tldr": functools.partial(_paper_writing, single_tokens=256),
+}
+"""Task → the released settings for a method."""
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ composition, worker count and resumption cannot change a run (DESIGN, contract 5
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -29,3 +30,8 @@ def uniforms(count: int, *key: Key) -> np.ndarray:
 def integer(*key: Key) -> int:
     """One 63-bit seed for this key, for code that wants a plain integer."""
     return int(generator(*key).integers(2**63 - 1))
+
+
+def pick(random: np.random.Generator, weights: Mapping[str, float]) -> str:
+    """One of the names, each as likely as its weight says; weights add up to 1."""
+    return str(random.choice(list(weights), p=list(weights.values())))

@@ -13,9 +13,11 @@ from collm.tasks.protocol import Task
 
 ENTRY_POINT_GROUP = "collm.tasks"
 BUILT_IN = {
-    "house-build": "collm.tasks.minecraft.house_build:HouseBuild",
+    "arxiv": "collm.tasks.writing.arxiv:Arxiv",
     "coop-he": "collm.tasks.coding.coop_he:CoopHe",
+    "house-build": "collm.tasks.minecraft.house_build:HouseBuild",
     "str-build": "collm.tasks.minecraft.str_build:StrBuild",
+    "tldr": "collm.tasks.writing.tldr:Tldr",
 }
 
 

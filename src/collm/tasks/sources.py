@@ -101,7 +101,7 @@ def _read(dataset: DataSet, source: str, name: str) -> list[dict[str, Any]]:
             "data sets need the extra 'hub': pip install 'collm[hub]'. Without it, use task.source = mini."
         ) from error
     try:
-        found = datasets.load_dataset(source, split=name)
+        found = _slice(datasets.load_dataset, source, name)
     except Exception as error:  # The library raises a dozen kinds, from sockets to parsers.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
@@ -109,6 +109,17 @@ def _read(dataset: DataSet, source: str, name: str) -> list[dict[str, Any]]:
             f"Use task.source = mini, or task.data = a local folder with the splits of '{dataset.name}' as .jsonl files."
         ) from error
     return list(found)
+
+
+def _slice(load_dataset: Callable[..., Any], source: str, name: str) -> Any:
+    """A slice by its name. Files that are called ``val`` become a split ``validation`` unless a data set says otherwise."""
+    try:
+        return load_dataset(source, split=name)
+    except ValueError:
+        split, bracket, rest = name.partition("[")
+        if split != "val":
+            raise
+    return load_dataset(source, split=f"validation{bracket}{rest}")
 
 
 class _Check:

@@ -11,7 +11,9 @@ import numpy as np
 from collm.randomness import generator
 from collm.tasks.coding import demonstrations as coop_he
 from collm.tasks.minecraft import demonstrations as str_build
+from collm.tasks.minecraft import house_demonstrations as house_build
 from collm.tasks.protocol import Conversation
+from collm.tasks.writing import demonstrations as writing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +27,10 @@ class Stream:
 
 STREAMS: dict[str, Stream] = {
     "str-build": Stream(str_build.stream),
+    "house-build": Stream(house_build.stream),
     "coop-he": Stream(coop_he.stream),
+    "tldr": Stream(writing.tldr_stream),
+    "arxiv": Stream(writing.arxiv_stream),
 }
 """Where demonstrations come from; every built-in task adds one row."""
 

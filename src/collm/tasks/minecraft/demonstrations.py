@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from collm.randomness import pick
 from collm.tasks.minecraft import crowd, font
 from collm.tasks.minecraft.commands import Command, write
 from collm.tasks.minecraft.str_build import BuildState, StrBuild, StrBuildOptions, WordProblem
@@ -43,8 +44,8 @@ class Habits:
 def draw_habits(random: np.random.Generator) -> Habits:
     """A builder from the crowd."""
     return Habits(
-        order=crowd.pick(random, ORDERS),
-        texture=crowd.pick(random, TEXTURES),
+        order=pick(random, ORDERS),
+        texture=pick(random, TEXTURES),
         miss=MISS if random.random() < SLOPPY else 0.0,
         effort=crowd.draw_effort(random),
         plain_block=int(random.integers(2)),

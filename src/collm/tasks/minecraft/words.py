@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import functools
-import hashlib
 from importlib.resources import files
 
 from collm.randomness import generator
+from collm.tasks import splits
 from collm.tasks.minecraft.font import LETTERS
 from collm.tasks.protocol import Split
 
-_SPLIT_OF_FIFTH: tuple[Split, ...] = ("train", "train", "train", "validation", "test")
 _DRAWS_PER_WORD = 400
 _DRAWS_PER_EXISTING_WORD = 40
 RELEASED_TRAIN = 8
@@ -32,7 +31,7 @@ def split_of(word: str) -> Split | None:
     """
     if word in released_words():
         return None
-    return _SPLIT_OF_FIFTH[hashlib.blake2b(f"str-build {word}".encode(), digest_size=8).digest()[0] % 5]
+    return splits.split_of("str-build", word)
 
 
 @functools.cache
