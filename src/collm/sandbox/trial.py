@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import ast
 import signal
 import time
 from typing import Any
 
-from collm.sandbox.inside import asserts
-from collm.sandbox.jobs import Check, Job, Raised, Report, Result, Returned, Stopped, Verdict, asserts_of
+from collm.sandbox.jobs import (
+    Assertion,
+    Check,
+    Job,
+    Raised,
+    Report,
+    Result,
+    Returned,
+    Stopped,
+    Verdict,
+    asserts_of,
+    unanswered,
+)
 from collm.sandbox.worker import Child, ChildGone, Protocol, Worker
 
 _GONE = Stopped("not reached", "the program had ended")
@@ -24,7 +34,7 @@ def try_job(worker: Worker, job: Job) -> Report:
     try:
         loaded = subject.answer()
         if not isinstance(loaded, Returned):
-            return _not_loaded(job, loaded)
+            return unanswered(job, loaded, _NOT_LOADED)
         results = tuple(subject.call(call.function, call.arguments, {}) for call in job.calls)
         if job.check is None:
             return Report(None, results)
@@ -32,12 +42,6 @@ def try_job(worker: Worker, job: Job) -> Report:
         return Report(None, results, verdicts, error)
     finally:
         subject.close()
-
-
-def _not_loaded(job: Job, error: Raised | Stopped) -> Report:
-    nodes = asserts_of(job.check) if job.check else []
-    verdicts = tuple(Verdict(ast.unparse(node), "not reached") for node in nodes)
-    return Report(error, (_NOT_LOADED,) * len(job.calls), verdicts)
 
 
 class _Process:
@@ -116,7 +120,7 @@ def _judge(
     worker: Worker, deadline: float, check: Check, subject: _Process
 ) -> tuple[tuple[Verdict, ...], Raised | Stopped | None]:
     """Run the check in its own process and carry its questions to the subject."""
-    nodes = asserts_of(check)
+    found = asserts_of(check)
     passed: set[int] = set()
     failed: dict[int, str] = {}
     ended: tuple[Any, ...] | None = None
@@ -137,7 +141,7 @@ def _judge(
     finally:
         judge.close()
     complete = ended == ()
-    verdicts = tuple(_verdict(node, i in passed, failed.get(i), complete) for i, node in enumerate(nodes))
+    verdicts = tuple(_verdict(each, i in passed, failed.get(i), complete) for i, each in enumerate(found))
     if ended:
         return verdicts, Raised(*ended)
     return verdicts, None if complete else judge.stopped or subject.stopped
@@ -152,10 +156,9 @@ def _reply(result: Result) -> tuple[Any, ...]:
     return ("stopped", "stopped", str(result).removeprefix("stopped: "))
 
 
-def _verdict(node: ast.Assert, passed: bool, failure: str | None, complete: bool) -> Verdict:
-    text = ast.unparse(node)
+def _verdict(assertion: Assertion, passed: bool, failure: str | None, complete: bool) -> Verdict:
     if failure is not None:
-        return Verdict(text, "failed", failure)
-    if passed or (asserts.is_trap(node) and complete):
-        return Verdict(text, "passed")
-    return Verdict(text, "not reached")
+        return Verdict(assertion.text, "failed", failure)
+    if passed or (assertion.is_trap and complete):
+        return Verdict(assertion.text, "passed")
+    return Verdict(assertion.text, "not reached")
