@@ -29,7 +29,10 @@ def stop_of(sandbox: Sandbox, source: str) -> str:
 
 @pytest.mark.parametrize("base", ["object", "int", "str", "list"], ids=lambda base: f"always-equal-{base}")
 def test_an_always_equal_object_is_no_value(sandbox: Sandbox, base: str) -> None:
-    source = f"class A({base}):\n    def __eq__(self, other): return True\n    def __hash__(self): return 0\ndef f(x): return A()"
+    source = (
+        f"class A({base}):\n    def __eq__(self, other): return True\n"
+        f"    def __hash__(self): return 0\ndef f(x): return A()"
+    )
     assert states(check(sandbox, source, SQUARES)) == ["failed"] * 3
     nested = source.replace("return A()", "return [A()]")
     tests = "assert f(2) == [4]\nassert [4] == f(2)\nassert f(2) in ([4], [5])"
@@ -121,9 +124,17 @@ def f(x):
 
 def test_garbage_on_the_line_is_a_protocol_error(sandbox: Sandbox) -> None:
     for noise in ("b'\\0\\0\\0\\1Q'", "b'\\xff' * 64", "b'\\0\\0\\0\\6l\\0\\0\\0\\0N'"):
-        source = f"import os\ndef f():\n    for n in range(3, 32):\n        try: os.write(n, {noise})\n        except OSError: pass\n    return 1"
+        source = (
+            f"import os\ndef f():\n    for n in range(3, 32):\n"
+            f"        try: os.write(n, {noise})\n        except OSError: pass\n"
+            f"    return 1"
+        )
         assert stop_of(sandbox, source) == "protocol"
-    flood = "import os\ndef f():\n    while True:\n        for n in range(3, 32):\n            try: os.write(n, b'\\0' * 65536)\n            except OSError: pass"
+    flood = (
+        "import os\ndef f():\n    while True:\n        for n in range(3, 32):\n"
+        "            try: os.write(n, b'\\0' * 65536)\n"
+        "            except OSError: pass"
+    )
     assert stop_of(sandbox, flood) in ("protocol", "time")
     assert still_works(sandbox)
 
@@ -144,18 +155,27 @@ def test_exits_end_the_program_only(sandbox: Sandbox) -> None:
     assert stop_of(sandbox, "import ctypes\ndef f(): ctypes.string_at(0)") == "killed"
     assert stop_of(
         sandbox,
-        "import sys\nsys.setrecursionlimit(10**9)\ndef f():\n    class A:\n        def __repr__(self): return repr(self)\n    return repr(A())",
+        (
+            "import sys\nsys.setrecursionlimit(10**9)\ndef f():\n    class A:\n"
+            "        def __repr__(self): return repr(self)\n    return repr(A())"
+        ),
     ) in ("killed", "memory")
     assert still_works(sandbox)
 
 
 STALLS = {
     "loop": "def f():\n    while True: pass",
-    "loop that catches everything": "def f():\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass",
+    "loop that catches everything": (
+        "def f():\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass"
+    ),
     "big power": "def f(): return 10 ** 10 ** 8",
     "regular expression": "import re\ndef f(): return re.match('(a+)+$', 'a' * 40 + 'b')",
     "sleep": "import time\ndef f(): time.sleep(60)",
-    "signals ignored": "import signal\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\ndef f():\n    while True: pass",
+    "signals ignored": (
+        "import signal\nfor n in range(1, 32):\n"
+        "    try: signal.signal(n, signal.SIG_IGN)\n"
+        "    except (OSError, ValueError): pass\ndef f():\n    while True: pass"
+    ),
     "output": "def f():\n    while True: print('x' * 10**6)",
     "exception that does not end": "class E(Exception):\n    def __str__(self):\n        while True: pass\ndef f(): raise E",
     "value that does not end": "def f():\n    import itertools\n    return sum(itertools.count())",
@@ -180,7 +200,11 @@ def test_a_stall_while_loading_is_stopped(sandbox: Sandbox) -> None:
 
 
 def test_a_gigabyte_of_output_goes_nowhere(sandbox: Sandbox) -> None:
-    source = "import os, sys\ndef f():\n    for _ in range(1024):\n        os.write(1, bytes(2**20))\n        os.write(2, bytes(2**20))\n    return 1"
+    source = (
+        "import os, sys\ndef f():\n    for _ in range(1024):\n"
+        "        os.write(1, bytes(2**20))\n        os.write(2, bytes(2**20))\n"
+        "    return 1"
+    )
     assert call(sandbox, source) == Returned(1)
 
 
@@ -233,7 +257,11 @@ def f(pids):
 
 def test_the_line_cannot_be_made_to_send_signals(sandbox: Sandbox) -> None:
     """F_SETOWN, F_SETSIG and O_ASYNC let the kernel send a signal on behalf of a process that may not."""
-    source = "import fcntl\ndef f(pid):\n    for n in range(3, 32):\n        try: fcntl.fcntl(n, fcntl.F_SETOWN, pid)\n        except OSError as e: last = e.errno\n    return last"
+    source = (
+        "import fcntl\ndef f(pid):\n    for n in range(3, 32):\n"
+        "        try: fcntl.fcntl(n, fcntl.F_SETOWN, pid)\n"
+        "        except OSError as e: last = e.errno\n    return last"
+    )
     assert call(sandbox, source, os.getpid()) in (Returned(1), Returned(9))
 
 

@@ -42,7 +42,11 @@ def test_a_program_that_does_not_load_is_asked_nothing(sandbox: Sandbox) -> None
 
 
 def test_the_standard_library_is_there_and_other_packages_are_not(sandbox: Sandbox) -> None:
-    source = "import bisect, csv, html.parser, difflib\nfrom dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\ndef f(): return P(3).x"
+    source = (
+        "import bisect, csv, html.parser, difflib\n"
+        "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\n"
+        "def f(): return P(3).x"
+    )
     assert call(sandbox, source) == Returned(3)
     for package in ("torch", "numpy", "collm", "pytest"):
         report = sandbox.run([Job(f"import {package}")])[0]

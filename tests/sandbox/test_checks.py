@@ -78,7 +78,10 @@ def test_asserts_by_name_of_the_function_without_check(sandbox: Sandbox) -> None
 
 
 def test_an_error_of_the_check_leaves_the_rest_unreached(sandbox: Sandbox) -> None:
-    tests = "def check(candidate):\n    assert candidate(1) == 1\n    x = candidate(2)[0]\n    assert x == 4\n    assert False"
+    tests = (
+        "def check(candidate):\n    assert candidate(1) == 1\n"
+        "    x = candidate(2)[0]\n    assert x == 4\n    assert False"
+    )
     report = check(sandbox, SQUARE, tests)
     assert states(report) == ["passed", "not reached", "not reached"]
     assert report.check_error == Raised("TypeError", "'int' object is not subscriptable")

@@ -17,9 +17,21 @@ from tests.sandbox.programs import call, still_works
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="layers of the Linux kernel")
 LIMITS = Limits(seconds=2.0, cpu_seconds=1, memory_mib=192)
 
-OPEN = "import os\ndef f(path):\n    try: os.close(os.open(path, os.O_RDONLY))\n    except OSError as e: return type(e).__name__\n    return 'open'"
-SOCKET = "import socket\ndef f(port):\n    try: socket.socket().connect(('127.0.0.1', port))\n    except OSError as e: return type(e).__name__\n    return 'open'"
-KILL = "import os, signal\ndef f(pid):\n    try: os.kill(pid, signal.SIGCONT)\n    except OSError as e: return type(e).__name__\n    return 'sent'"
+OPEN = (
+    "import os\ndef f(path):\n"
+    "    try: os.close(os.open(path, os.O_RDONLY))\n"
+    "    except OSError as e: return type(e).__name__\n    return 'open'"
+)
+SOCKET = (
+    "import socket\ndef f(port):\n"
+    "    try: socket.socket().connect(('127.0.0.1', port))\n"
+    "    except OSError as e: return type(e).__name__\n    return 'open'"
+)
+KILL = (
+    "import os, signal\ndef f(pid):\n"
+    "    try: os.kill(pid, signal.SIGCONT)\n"
+    "    except OSError as e: return type(e).__name__\n    return 'sent'"
+)
 
 
 def only(*names: str, keep: tuple[str, ...] = ()) -> Sandbox:
@@ -215,7 +227,10 @@ def test_an_ordinary_user_gets_the_same_protection(tmp_path: Path) -> None:
     )
     if newest.stdout.strip() != "True":
         pytest.skip(f"{interpreter} is missing or older than 3.11")
-    script = "from collm.sandbox import *\nwith Sandbox(1) as s: print(s.level.name, s.run([Job('def f(): return 7', (Call('f'),))])[0].results)"
+    script = (
+        "from collm.sandbox import *\n"
+        "with Sandbox(1) as s: print(s.level.name, s.run([Job('def f(): return 7', (Call('f'),))])[0].results)"
+    )
     source = Path("src").resolve()
     done = subprocess.run(
         [interpreter, "-c", script],

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import functools
 import math
 from typing import Any
 
 from collm.errors import ConfigError, ProblemError
-from collm.sandbox.inside import asserts, codec
+from collm.sandbox.asserts import plan
+from collm.sandbox.inside import codec
 
 LEAST_MEMORY_MIB = 64
 LEAST_VALUE_BYTES = 4096
@@ -155,28 +154,8 @@ def key(job: Job) -> bytes:
         raise ProblemError(f"a sandbox job holds {error}; calls take plain values only.") from None
 
 
-@dataclasses.dataclass(frozen=True)
-class Assertion:
-    """An assert of a check."""
-
-    text: str
-    """As written, without comments and line breaks."""
-    is_trap: bool
-    """``assert False``, which says that the line must not be reached."""
-
-
-@functools.lru_cache(maxsize=4096)
-def asserts_of(check: Check) -> tuple[Assertion, ...]:
-    """The asserts of a check in order, or ``ProblemError`` if it is no Python."""
-    try:
-        nodes = asserts.find(ast.parse(check.source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ProblemError(f"the check of '{check.entry_point}' is not valid Python: {error}.") from None
-    return tuple(Assertion(ast.unparse(node), asserts.is_trap(node)) for node in nodes)
-
-
 def unanswered(job: Job, error: Raised | Stopped, why: Stopped) -> Report:
     """The report of a job whose program was never asked."""
-    found = asserts_of(job.check) if job.check else ()
+    found = plan(job.check.source).assertions if job.check else ()
     verdicts = tuple(Verdict(each.text, "not reached") for each in found)
     return Report(error, (why,) * len(job.calls), verdicts)

@@ -11,7 +11,8 @@ from types import TracebackType
 
 from collm.errors import ConfigError, unknown_name
 from collm.sandbox import level as levels
-from collm.sandbox.jobs import Job, Limits, Report, Stopped, asserts_of, key, unanswered
+from collm.sandbox.asserts import plan
+from collm.sandbox.jobs import Job, Limits, Report, Stopped, key, unanswered
 from collm.sandbox.trial import try_job
 from collm.sandbox.worker import Worker, WorkerLost
 
@@ -56,7 +57,7 @@ class Sandbox:
         keys = [key(job) for job in jobs]
         for job in jobs:
             if job.check is not None:
-                asserts_of(job.check)
+                plan(job.check.source)
         distinct = dict(zip(keys, jobs, strict=True))
         reports = dict(zip(distinct, self._threads.map(self._try, distinct.values()), strict=True))
         return [reports[each] for each in keys]

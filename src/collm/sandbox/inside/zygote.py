@@ -16,7 +16,7 @@ import sysconfig
 import tempfile
 from collections.abc import Callable
 
-from . import codec, confine, kernel, seccomp, subject
+from . import codec, confine, judge, kernel, seccomp, subject
 from .channel import ENDED, HEAD, REQUEST, STARTED, Channel
 
 _WARM = (
@@ -168,7 +168,9 @@ def _child(descriptor: int, control: socket.socket, tools: confine.Tools, holdin
                 os.close(own)
         random.seed(0)
         sys.setrecursionlimit(_RECURSION)
-        subject.serve(Channel(descriptor, tools.bounds.message_bytes))
+        channel = Channel(descriptor, tools.bounds.message_bytes)
+        role, *parts = channel.receive()
+        (judge if role == "judge" else subject).run(channel, *parts)
     finally:
         os._exit(1)
 
