@@ -90,6 +90,12 @@ def test_results_do_not_depend_on_workers_or_company(sandbox: Sandbox) -> None:
     assert alone[0].results[1] == Returned(900)
 
 
+def test_smoke_a_large_batch_is_answered(sandbox: Sandbox) -> None:
+    jobs = [Job(f"def f(x): return x + {i}", tuple(Call("f", (x,)) for x in range(4))) for i in range(150)]
+    expected = [tuple(Returned(x + i) for x in range(4)) for i in range(150)]
+    assert [report.results for report in sandbox.run(jobs)] == expected
+
+
 def test_bad_orders_are_refused(sandbox: Sandbox) -> None:
     with pytest.raises(ConfigError, match="workers is 0"):
         Sandbox(0)
