@@ -14,6 +14,7 @@ from collm.methods import METHODS
 ROOT = Path(__file__).parent.parent
 PAGES = (
     "README.md",
+    "docs/tasks/coop-he.md",
     "docs/tasks/str-build.md",
     "docs/architecture.md",
     "docs/metrics.md",
