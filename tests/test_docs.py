@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = (
     "README.md",
     "docs/tasks/arxiv.md",
+    "docs/tasks/coop-he.md",
     "docs/tasks/str-build.md",
     "docs/tasks/tldr.md",
     "docs/architecture.md",

@@ -92,4 +92,6 @@ def test_use_of_the_helper(body: str, expected: Use) -> None:
 
 
 def test_a_parameter_of_the_same_name_is_not_the_helper() -> None:
-    assert use_of_helper(extract("def total(xs, aux=len):\n    n = aux(xs)\n    return n + 1").function("total")) == Use()
+    assert (
+        use_of_helper(extract("def total(xs, aux=len):\n    n = aux(xs)\n    return n + 1").function("total")) == Use()
+    )

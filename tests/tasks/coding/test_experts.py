@@ -19,7 +19,10 @@ from collm.tasks.protocol import Move, Task
 
 PROBLEM = mini.posed("keep-even-total", 1)
 WRONG = ["def aux(x):\n    return x", "def total(xs):\n    return aux(xs)"]
-GOOD = 'I think: {"aux": "wrong"}\n```json\n{"aux": "def aux(x):\\n    return x % 2 == 0", "main": "def total(xs): ..."}\n```'
+GOOD = (
+    'I think: {"aux": "wrong"}\n```json\n{"aux": "def aux(x):\\n'
+    '    return x % 2 == 0", "main": "def total(xs): ..."}\n```'
+)
 
 
 class Server(ThreadingHTTPServer):
@@ -98,8 +101,8 @@ def test_an_answer_is_asked_for_once_and_repeated_from_the_record(server: Server
     assert len(server.asked) == 1
     server.answers = [(200, '{"aux": "other", "main": "other"}')]
     assert after(expert_task(record)) == first
+    record.write_text(record.read_text() + "{}\n")
     with pytest.raises(ConfigError, match=r"line 2 of .* is not a recorded answer"):
-        record.write_text(record.read_text() + "{}\n")
         expert_task(record)
 
 

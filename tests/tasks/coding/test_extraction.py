@@ -151,7 +151,21 @@ def test_deep_and_huge_texts_take_no_time(text: str) -> None:
 FRAGMENTS = st.sampled_from(
     [
         *["def ", "aux", "total", "(", ")", ":", "\n", "    ", "\t", "return ", "x", "=", "1", "[", "]", ",", '"""'],
-        *["'", "```", "```python\n", "lambda ", "async ", "class A:\n", "@", "import os\n", "from ", "# ", "\\", "{", "}"],
+        *[
+            "'",
+            "```",
+            "```python\n",
+            "lambda ",
+            "async ",
+            "class A:\n",
+            "@",
+            "import os\n",
+            "from ",
+            "# ",
+            "\\",
+            "{",
+            "}",
+        ],
         *["if ", "else:", "for x in xs:", "Here is", "\r", "\x00", "\f", "é", "\ud800", "0x", "1e999", "yield ", ";"],
     ]
 )

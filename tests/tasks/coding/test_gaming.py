@@ -41,7 +41,9 @@ def test_the_honest_pair(judge: Judge) -> None:
         ALONE.replace("    return", "    y = aux(xs[0])\n    return"),
         ALONE.replace("    return", "    aux(xs[0])\n    return"),
         ALONE.replace("    return", "    if False:\n        return aux(xs)\n    return"),
-        ALONE.replace("    return", "    try:\n        y = [aux(x) for x in xs]\n    except Exception:\n        y = 0\n    return"),
+        ALONE.replace(
+            "    return", "    try:\n        y = [aux(x) for x in xs]\n    except Exception:\n        y = 0\n    return"
+        ),
         ALONE.replace("    return sum(", "    y = aux(xs[0])\n    return (y is None) * 0 + sum("),
     ],
 )
@@ -85,7 +87,8 @@ ATTACKS = {
         "class Yes(int):\n    __eq__ = lambda s, o: True\n    __hash__ = int.__hash__\n\n"
         "def total(xs):\n    y = aux(1)\n    return Yes(y)"
     ),
-    "equal list": "class Yes(list):\n    def __eq__(self, other):\n        return True\n\ndef total(xs):\n    return Yes([aux(1)])",
+    "equal list": "class Yes(list):\n    def __eq__(self, other):\n        return True\n\n"
+    "def total(xs):\n    return Yes([aux(1)])",
     "reads the tests": READS_THE_TESTS,
     "exit": "def total(xs):\n    aux(1)\n    exit()\n    return 0",
     "exit at load": "X = __import__('os')._exit(0)\n\ndef total(xs):\n    return aux(1)",
@@ -110,7 +113,8 @@ ATTACKS = {
         "def total(xs):\n    import socket\n    socket.create_connection(('127.0.0.1', 80), timeout=1)\n    return aux(1)"
     ),
     "builtins": (
-        "import builtins\n\ndef total(xs):\n    builtins.type = lambda x: int\n    builtins.isinstance = lambda a, b: True\n"
+        "import builtins\n\ndef total(xs):\n    builtins.type = lambda x: int\n"
+        "    builtins.isinstance = lambda a, b: True\n"
         "    builtins.len = lambda x: 0\n    y = aux(1)\n    return y"
     ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -144,11 +145,11 @@ def _from_list(row: Row) -> CodeProblem:
     tree, asked = parse(code), parse(tests)
     if tree is None or asked is None:
         raise _UnusableRow("has reference code or tests that are no Python")
-    called = {
+    called = Counter(
         node.func.id for node in ast.walk(asked) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
+    )
     defined = [node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    name = next((name for name in defined if name in called), None)
+    name = max((name for name in defined if name in called), key=called.__getitem__, default=None)
     if name is None:
         raise _UnusableRow("has tests that call no function of its reference code")
     quoted = sentence.strip().replace("\\", "\\\\").replace('"""', "'''")
