@@ -15,6 +15,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = (
     "README.md",
     "docs/tasks/str-build.md",
+    "docs/tasks/house-build.md",
+    "docs/minecraft.md",
     "docs/architecture.md",
     "docs/metrics.md",
     "docs/theory.md",
