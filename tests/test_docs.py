@@ -18,6 +18,8 @@ PAGES = (
     "docs/tasks/coop-he.md",
     "docs/tasks/str-build.md",
     "docs/tasks/tldr.md",
+    "docs/tasks/house-build.md",
+    "docs/minecraft.md",
     "docs/architecture.md",
     "docs/baselines.md",
     "docs/metrics.md",
