@@ -22,6 +22,11 @@ PAGES = (
 )
 SMALL_TRAIN = "--env-steps 4 --rollout.problems 2 --sampling.max-new-tokens 8 --evaluation.test-problems 2 --quiet"
 SMALL = {"train": SMALL_TRAIN, "build-tiny": "--steps 1 --batch-tokens 1024 --corpus 50", "analyze": "--quick"}
+SMALL_STUDY = (
+    "--train env_steps=4 rollout.problems=2 evaluation.test_problems=2 --drift.updates 1 "
+    "--convergence.methods mareinforce --convergence.seeds 0"
+)
+"""For analyses that train."""
 SMALL_VALUES = (
     'values={"seed": 0, "env_steps": 4, "rollout": {"problems": 2}, "evaluation": {"test_problems": 2}, '
     '"sampling": {"max_new_tokens": 8}}'
@@ -52,6 +57,8 @@ def test_every_command_of_the_documents(
     for text in commands():
         _, name, *rest = shlex.split(text)
         small = [] if "--resume" in rest or "--help" in rest else shlex.split(SMALL.get(name, ""))
+        if rest[:1] == ["str-build"] and "--parts" in rest:
+            small += shlex.split(SMALL_STUDY)
         try:
             status = run([name, *rest, *small])
         except SystemExit as stop:

@@ -92,22 +92,22 @@ def test_a_finished_run_is_read_and_an_unfinished_one_goes_on(tmp_path: Path) ->
 
 
 FLAGS = ["--quick", "--preset", "quick", "--set", "task.turns=2", "sampling.max_new_tokens=8"]
-STUDY = [
-    "--convergence.seeds",
-    "0",
-    "--parts",
-    "drift",
-    "convergence",
-    "--convergence.methods",
-    "mareinforce",
-    "--drift.method",
-    "mareinforce",
-]
+STUDY = "--parts drift convergence --drift.method mareinforce --convergence.methods mareinforce --convergence.seeds 0"
 
 
 def test_the_command_measures_both_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "study"
-    flags = ["analyze", "str-build", *FLAGS, *STUDY, "--vary", "task.feedback=position", "--json", "--out", str(out)]
+    flags = [
+        "analyze",
+        "str-build",
+        *FLAGS,
+        *STUDY.split(),
+        "--vary",
+        "task.feedback=position",
+        "--json",
+        "--out",
+        str(out),
+    ]
     assert run(flags) == 0
     summary = json.loads(capsys.readouterr().out)
     rows = [json.loads(line) for line in (out / "raw.jsonl").read_text().splitlines()]
