@@ -34,6 +34,11 @@ SMALL = {
     "analyze": "--quick",
     "baseline": "--problems 2",
 }
+SMALL_STUDY = (
+    "--train env_steps=4 rollout.problems=2 evaluation.test_problems=2 --drift.updates 1 "
+    "--convergence.methods mareinforce --convergence.seeds 0"
+)
+"""For analyses that train."""
 SMALL_VALUES = (
     'values={"seed": 0, "env_steps": 4, "rollout": {"problems": 2}, "evaluation": {"test_problems": 2}, '
     '"sampling": {"max_new_tokens": 8}}'
@@ -70,6 +75,8 @@ def test_every_command_of_the_documents(
     for text in commands():
         _, name, *rest = shlex.split(text)
         small = [] if "--resume" in rest or "--help" in rest else shlex.split(SMALL.get(name, ""))
+        if rest[:1] == ["str-build"] and "--parts" in rest:
+            small += shlex.split(SMALL_STUDY)
         try:
             status = run([name, *rest, *small])
         except SystemExit as stop:

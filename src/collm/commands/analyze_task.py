@@ -48,7 +48,8 @@ FITTED = ("critic.kind", "critic.encoding", "critic.backbone", "critic.target", 
 
 @dataclasses.dataclass(frozen=True)
 class TaskCommand:
-    """Bias, variance and cost of every method's gradient for a fixed team: the raw model, or that of a run."""
+    """Bias, variance and cost of every method's gradient for a fixed team, the raw model or that of a run; with --parts,
+    how far the critics' targets move while it learns, and which share of seeds fails."""
 
     study: Annotated[TeamStudy, tyro.conf.arg(name="")]
     run: Path | None = None
@@ -87,7 +88,8 @@ def analyze_task(name: str, arguments: Sequence[str]) -> int:
     given = {key: [_read(value) for value in text.split(",")] for key, text in (_pair(one) for one in command.vary)}
     changed = [(_named(name, change), _changed(config, change)) for change in variations(given)]
     settings = {"analyze": name, "vary": given, "train": training, "study": options.to_mapping(command.study)}
-    out = begin(command.out or free_path(name), {**settings, "config": options.to_mapping(config)})
+    team = {"run": None if command.run is None else str(command.run), "checkpoint": command.checkpoint}
+    out = begin(command.out or free_path(name), {**settings, **team, "config": options.to_mapping(config)})
     note(f"analyze: writing {out}")
     try:
         found = write_rows(out, _rows(command.study, changed, policies, command.run is not None, training, out))
@@ -122,7 +124,7 @@ def _rows(
         if "estimators" in study.parts:
             yield from team_rows(study, config, task, team, label_and_model)
         if "drift" in study.parts:
-            moving = dataclasses.replace(with_method(config, study.drift.method, training), seed=study.seed)
+            moving = with_method(config, study.drift.method, {"evaluation.every": 0, **training, "seed": study.seed})
             for row in TeamDrift(study.drift, moving, task, team, study.seed).rows():
                 yield {**row, **label_and_model}
         if "convergence" in study.parts:
@@ -144,8 +146,7 @@ def _training(command: TaskCommand, config: TrainConfig[Any]) -> dict[str, Any]:
         with_method(config, command.study.drift.method, change)
     if "convergence" in parts:
         require_values(dataclasses.replace(command.study.convergence, lams=(0.0,), groups=(2,)), "convergence.")
-        for _ in arms(command.study.convergence, config, change):
-            pass
+        list(arms(command.study.convergence, config, change))
     return change
 
 
