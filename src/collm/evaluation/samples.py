@@ -11,6 +11,9 @@ from collm.rollout.referee import inside_task
 from collm.tasks.minecraft.render import side_by_side
 from collm.tasks.protocol import Task
 
+_LONGEST_NAME = 100
+"""Characters of a problem's id in the name of its file."""
+
 
 def transcript(task: Task, episode: Episode) -> str:
     """The episode as plain text, turn by turn and agent by agent."""
@@ -29,7 +32,7 @@ def write_samples(task: Task, episodes: Sequence[Episode], folder: Path) -> None
     """Write ``NAME.txt`` and, where the task has pictures, ``NAME.png`` for every episode."""
     folder.mkdir(parents=True, exist_ok=True)
     for episode in episodes:
-        name = re.sub(r"[^A-Za-z0-9_.-]", "_", episode.job.problem.id)
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", episode.job.problem.id)[:_LONGEST_NAME]
         (folder / f"{name}.txt").write_text(transcript(task, episode))
         with inside_task(task, episode.job.problem, len(episode.actions)):
             image = task.picture(episode.job.problem, episode.state)
