@@ -26,9 +26,9 @@ class Stream:
 
 
 STREAMS: dict[str, Stream] = {
-    "str-build": Stream(str_build.stream),
-    "house-build": Stream(house_build.stream),
-    "coop-he": Stream(coop_he.stream),
+    "str-build": Stream(str_build.stream, 4),
+    "house-build": Stream(house_build.stream, 2),
+    "coop-he": Stream(coop_he.stream, 2),
     "tldr": Stream(writing.tldr_stream),
     "arxiv": Stream(writing.arxiv_stream),
 }
