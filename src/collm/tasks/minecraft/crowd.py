@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,6 @@ LAZY = 0.4
 """Share of builders that stop before their budget is used."""
 BLUNDER = 0.02
 """How often any builder writes a line that is not a valid command."""
-
-
-def pick(random: np.random.Generator, weights: Mapping[str, float]) -> str:
-    """One of the names, with these probabilities."""
-    return str(random.choice(list(weights), p=list(weights.values())))
 
 
 def draw_effort(random: np.random.Generator) -> float:

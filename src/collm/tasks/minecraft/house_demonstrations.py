@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from collm.randomness import pick
 from collm.tasks.minecraft import crowd, fill
 from collm.tasks.minecraft.boxes import Box
 from collm.tasks.minecraft.house_build import HouseBuild, HouseBuildOptions, HouseState
@@ -59,8 +60,8 @@ class Habits:
 def draw_habits(random: np.random.Generator) -> Habits:
     """A builder from the crowd."""
     return Habits(
-        choice=crowd.pick(random, CHOICES),
-        kill=crowd.pick(random, KILLS),
+        choice=pick(random, CHOICES),
+        kill=pick(random, KILLS),
         miss=MISS if random.random() < SLOPPY else 0.0,
         effort=crowd.draw_effort(random),
         forgets=bool(random.random() < FORGETFUL),
