@@ -1,4 +1,4 @@
-"""The hardened reward against texts that want to be paid for nothing: ceilings, and what still gets through."""
+"""The hardened reward against texts that want to be paid for nothing."""
 
 from __future__ import annotations
 
@@ -18,33 +18,6 @@ LENGTHS = {
     ("arxiv", "mini"): (135, 190),
     ("arxiv", "long"): (135, 190),
 }
-OPEN = {
-    ("tldr", "mini", "nonsense", "English words"),
-    ("tldr", "long", "nonsense", "English words"),
-    ("tldr", "mini", "repeated", "a sentence"),
-    ("tldr", "mini", "repeated", "a sentence with connectives"),
-    ("tldr", "mini", "repeated", "a third with connectives"),
-    ("tldr", "mini", "repeated", "the source once and twice"),
-    ("tldr", "mini", "copied", "its beginning, and all of it"),
-    ("tldr", "mini", "copied", "its beginning, and all of it with connectives"),
-    ("tldr", "mini", "copied", "its first and its second part"),
-    ("tldr", "mini", "copied", "shuffled words with connectives"),
-    ("tldr", "long", "repeated", "a third with connectives"),
-    ("tldr", "long", "copied", "its beginning, and all of it"),
-    ("tldr", "long", "copied", "its beginning, and all of it with connectives"),
-    ("tldr", "long", "copied", "its first and its second part"),
-    ("tldr", "long", "copied", "shuffled words with connectives"),
-    ("arxiv", "mini", "repeated", "a sentence"),
-    ("arxiv", "mini", "repeated", "a third with connectives"),
-    ("arxiv", "long", "repeated", "a third with connectives"),
-    ("arxiv", "long", "copied", "both"),
-    ("arxiv", "long", "copied", "both, connectives in the second"),
-    ("arxiv", "long", "copied", "its beginning, and all of it"),
-    ("arxiv", "long", "copied", "its beginning, and all of it with connectives"),
-    ("arxiv", "long", "copied", "shuffled words with connectives"),
-}
-"""What the formula of the hardened reward still pays above the ceiling."""
-
 
 @functools.cache
 def problems(name: str, kind: str):
@@ -58,9 +31,7 @@ def cases():
     for (name, kind), lengths in LENGTHS.items():
         for family in CEILINGS:
             for strategy in getattr(gaming, family)(lengths):
-                case = (name, kind, family, strategy)
-                marks = [pytest.mark.xfail(strict=True, reason="the formula pays for it")] if case in OPEN else []
-                yield pytest.param(*case, marks=marks)
+                yield name, kind, family, strategy
 
 
 @pytest.mark.parametrize(("name", "kind", "family", "strategy"), list(cases()))
@@ -78,7 +49,7 @@ def test_the_paper_reward_pays_nonsense(name: str) -> None:
     write = gaming.nonsense(LENGTHS[name, "mini"])["English words"]
     scores = [task.components(p, Written(1, write(p.text))) for p in posed]
     assert min(numbers["paper"] for numbers in scores) > 0.8 * MAXIMUM
-    assert max(numbers["hardened"] for numbers in scores) < 0.2 * MAXIMUM
+    assert max(numbers["hardened"] for numbers in scores) < 0.1 * MAXIMUM
 
 
 @pytest.mark.parametrize("name", ["tldr", "arxiv"])

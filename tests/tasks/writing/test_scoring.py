@@ -148,7 +148,7 @@ def test_hardened_by_hand() -> None:
 def test_repeated_four_grams() -> None:
     """``a b c d a b c d`` has five 4-grams, and the first and the last are the same."""
     numbers = evaluate(TLDR, "x", ("a b c d a b c d", "a b c d e f g h"))
-    assert numbers["repetition"] == pytest.approx((2 / 5 + 0) / 2)
+    assert numbers["repetition"] == pytest.approx(2 / 5)
 
 
 def test_hardened_is_the_formula() -> None:
@@ -158,10 +158,11 @@ def test_hardened_is_the_formula() -> None:
     numbers = evaluate(TLDR, problem.text, (first, again))
     rewarded = numbers["level1"] + numbers["level2"] + numbers["level3"] + numbers["jaccard_reward"]
     rewarded += 0.4 * transition_scale(int(numbers["categories_whole"]))
-    costs = 0.5 * numbers["repetition"] + 0.5 * numbers["unknown"]
+    trust = numbers["grounding"] ** 2 * (1 - numbers["repetition"]) ** 2 * min(1.0, numbers["own_words"] / 0.1)
     assert numbers["repetition"] > 0
     assert numbers["unknown"] > 0
-    assert numbers["hardened"] == pytest.approx(numbers["grounding"] * rewarded - costs)
+    assert numbers["hardened"] == pytest.approx(trust * rewarded - 0.5 * numbers["unknown"])
+    assert numbers["hardened"] > 0
 
 
 WORDS = [

@@ -19,7 +19,8 @@ NOMINAL = 3.0
 """The released maximum, to which the paper's scores are normalised."""
 RECALL_ENOUGH = 0.5
 """Share of the source's content words from which on the hardened reward asks for no more."""
-REPETITION_COST = 0.5
+OWN_ENOUGH = 0.1
+"""Share of a text's distinct words that have to be its own; with fewer it is a copy."""
 UNKNOWN_COST = 0.5
 _REPEATED = 4
 
@@ -94,11 +95,10 @@ def evaluate(shape: Shape, source: str, texts: tuple[str, str]) -> Mapping[str, 
     style = TRANSITIONS * transition_scale(anywhere) + coherence
     hardened_style = TRANSITIONS * transition_scale(whole) + coherence
     honesty = _honesty(source, texts, found)
-    earned = honesty["grounding"] * _gated([*levels, hardened_style], gates)
-    costs = REPETITION_COST * honesty["repetition"] + UNKNOWN_COST * honesty["unknown"]
+    earned = _trust(honesty) * _gated([*levels, hardened_style], gates)
     numbers = {
         "paper": _gated([*levels, style], gates),
-        "hardened": max(0.0, earned - costs),
+        "hardened": max(0.0, earned - UNKNOWN_COST * honesty["unknown"]),
         "paper_ungated": sum(levels) + style,
         **{f"level{number}": value for number, value in enumerate((*levels, style), 1)},
         **{f"gate{number}": float(passed) for number, passed in enumerate(gates, 1)},
@@ -146,10 +146,16 @@ def _honesty(source: str, texts: Sequence[str], found: Sequence[Sequence[str]]) 
     return {
         "recall": recall,
         "grounding": min(1.0, recall / RECALL_ENOUGH),
-        "repetition": sum(map(_repetition, found)) / len(found),
+        "repetition": max(map(_repetition, found)),
         "unknown": _ratio(sum(word not in known and word not in there for word in written), len(written)),
         "own_words": min(_own_words(there, each) for each in found),
     }
+
+
+def _trust(honesty: Mapping[str, float]) -> float:
+    """g²·(1 − repetition)²·own: the share of the reward that a grounded, varied text in words of its own may keep."""
+    own = min(1.0, honesty["own_words"] / OWN_ENOUGH)
+    return honesty["grounding"] ** 2 * (1.0 - honesty["repetition"]) ** 2 * own
 
 
 def _repetition(found: Sequence[str]) -> float:
