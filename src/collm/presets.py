@@ -5,6 +5,7 @@ Values are merged over the dataclasses' own defaults and under files and flags.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,13 +20,26 @@ _SUMMARIES = {
 }
 PRESETS = tuple(_SUMMARIES)
 
-_QUICK_STR_BUILD = {
-    "task": {"turns": 3, "min_length": 2, "max_length": 2, "train_size": 320, "test_size": 128},
-    "env_steps": 5760,
-    "evaluation": {"every": 5},
+
+@dataclasses.dataclass(frozen=True)
+class Quick:
+    """The quick form of a task."""
+
+    env_steps: int
+    tokens: int
+    """Token limit of one response of one role; one writer of all roles needs the tokens of all roles."""
+    task: Mapping[str, Any]
+    single_model: str = "tiny"
+    """What one model in all roles starts from; in the paper it is larger than one of a team on the writing tasks."""
+
+
+_QUICK = {
+    "arxiv": Quick(6000, 64, {"train_size": 320, "test_size": 128}, "small"),
+    "coop-he": Quick(5760, 48, {"turns": 2, "train_size": 320, "test_size": 128}),
+    "house-build": Quick(5760, 48, {"size": "small", "turns": 2, "train_size": 320, "test_size": 128}),
+    "str-build": Quick(5760, 32, {"turns": 3, "min_length": 2, "max_length": 2, "train_size": 320, "test_size": 128}),
+    "tldr": Quick(6000, 48, {"train_size": 320, "test_size": 128}, "small"),
 }
-_QUICK_TOKENS = 32
-"""Token limit of one response in the quick StrBuild."""
 
 
 def preset_values(preset: str, task: str, method_name: str) -> dict[str, Any]:
@@ -39,10 +53,16 @@ def preset_values(preset: str, task: str, method_name: str) -> dict[str, Any]:
 
 
 def _quick(task: str, chosen: Method) -> Mapping[str, Any]:
-    """One writer of all roles needs the tokens of all roles."""
-    if task != "str-build":
+    if task not in _QUICK:
         return {}
-    return merged(_QUICK_STR_BUILD, {"sampling": {"max_new_tokens": _QUICK_TOKENS * (2 if chosen.single else 1)}})
+    form, roles = _QUICK[task], 2
+    values: dict[str, Any] = {
+        "task": form.task,
+        "env_steps": form.env_steps,
+        "evaluation": {"every": 5},
+        "sampling": {"max_new_tokens": form.tokens * (roles if chosen.single else 1)},
+    }
+    return {**values, "model": form.single_model} if chosen.single else values
 
 
 def _paper(task: str, chosen: Method) -> Mapping[str, Any]:
@@ -50,20 +70,26 @@ def _paper(task: str, chosen: Method) -> Mapping[str, Any]:
     return _PAPER[task](chosen) if task in _PAPER else {}
 
 
-def _paper_str_build(chosen: Method) -> Mapping[str, Any]:
-    own: dict[str, Any] = {"policy": {"lr": 5e-6}, "rollout": {"samples": 2}}
+def _paper_building(chosen: Method, lr: float, task: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``lr`` is the actor-critic methods' rate; the Monte-Carlo ones have twice it and two joint actions per node."""
+    own: dict[str, Any] = {"policy": {"lr": 2 * lr}, "rollout": {"samples": 2}}
     if chosen.critic:
-        own = {"policy": {"lr": 2.5e-6}, "critic": {"lr": 2.5e-6}}
-    task_values = {
-        "turns": 4,
-        "world": "fresh",
-        "source": "released",
-        "show_target": "none",
-        "feedback": "position",
-        "max_commands": 150,
-    }
+        own = {"policy": {"lr": lr}, "critic": {"lr": lr}}
+    task = {"turns": 4, "world": "fresh", "source": "released", **task}
     sampling = {"temperature": 0.6, "top_p": 0.6, "max_new_tokens": 512}
-    return merged({"task": task_values, "sampling": sampling, "env_steps": 4800}, own)
+    return merged({"task": task, "sampling": sampling, "env_steps": 4800}, own)
+
+
+def _paper_coding(chosen: Method) -> Mapping[str, Any]:
+    """CoopHumanEval: 80 passes over 66 rows of two turns, or 8 passes over trees of 4 and 16 joint actions."""
+    own: dict[str, Any] = {} if chosen.critic else {"policy": {"lr": 2e-5}}
+    settings = {
+        "task": {"source": "CoopHumanEval", "turns": 2},
+        "sampling": {"temperature": 0.6, "top_p": 0.6, "max_new_tokens": 256},
+        "rollout": {"problems": 4},
+        "env_steps": 10_560,
+    }
+    return merged(settings, own)
 
 
 def _paper_writing(chosen: Method, single_tokens: int) -> Mapping[str, Any]:
@@ -85,7 +111,13 @@ def _paper_writing(chosen: Method, single_tokens: int) -> Mapping[str, Any]:
 
 _PAPER: Mapping[str, Callable[[Method], Mapping[str, Any]]] = {
     "arxiv": functools.partial(_paper_writing, single_tokens=512),
-    "str-build": _paper_str_build,
+    "coop-he": _paper_coding,
+    "house-build": functools.partial(
+        _paper_building, lr=5e-6, task={"feedback": "score", "show_target": "rectangles", "max_commands": 300}
+    ),
+    "str-build": functools.partial(
+        _paper_building, lr=2.5e-6, task={"show_target": "none", "feedback": "position", "max_commands": 150}
+    ),
     "tldr": functools.partial(_paper_writing, single_tokens=256),
 }
 """Task → the released settings for a method."""
