@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from collm import make_task
+from collm.sandbox import Level
+from collm.sandbox.level import FULL
 from collm.tasks.coding import mini
 from collm.tasks.coding.coop_he import CoopHe
 from collm.tasks.coding.problems import CodeProblem
@@ -173,6 +175,14 @@ def test_opening_observations(problem: CodeProblem) -> None:
     assert all(problem.prompt in text for text in (helper, main))
     assert helper.endswith("def aux(...):")
     assert main.endswith("def total(xs):")
+
+
+def test_a_weak_sandbox_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = CoopHe()
+    level = Level(("limits",), {"seccomp": "refused"})
+    assert bool(task.notes()) == (task._judge.sandbox.level.name != FULL)
+    monkeypatch.setattr(task._judge.sandbox, "level", level)
+    assert task.notes()[-1].startswith("model-written code runs in a weak sandbox here: limits only")
 
 
 def test_the_program_as_text(problem: CodeProblem) -> None:
