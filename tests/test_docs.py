@@ -19,6 +19,7 @@ PAGES = (
     "docs/architecture.md",
     "docs/metrics.md",
     "docs/theory.md",
+    "docs/sandbox.md",
     *(f"docs/methods/{name}.md" for name in METHODS),
 )
 SMALL_TRAIN = "--env-steps 4 --rollout.problems 2 --sampling.max-new-tokens 8 --evaluation.test-problems 2 --quiet"

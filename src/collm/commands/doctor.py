@@ -16,7 +16,9 @@ import torch
 from collm import __version__, machine
 from collm.commands.common import parse, print_json
 from collm.config import resolve
+from collm.errors import ConfigError
 from collm.models.policy import weights_hash
+from collm.sandbox import Sandbox
 from collm.training.loop import Trainer
 from collm.training.setup import assemble
 
@@ -56,7 +58,17 @@ def _machine() -> dict[str, Any]:
         "torch_threads": torch.get_num_threads(),
         "memory_gib": round(memory / 2**30, 1),
         "gpus": ", ".join(gpus) or "none (not needed)",
+        "sandbox": _sandbox(),
     }
+
+
+def _sandbox() -> str:
+    """How well model-written code can be confined here, found by trying it."""
+    try:
+        with Sandbox(workers=1) as sandbox:
+            return str(sandbox.level)
+    except ConfigError as error:
+        return f"none: {error}"
 
 
 def _speed() -> dict[str, Any]:

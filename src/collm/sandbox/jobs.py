@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
+import math
 from typing import Any
 
 from collm.errors import ConfigError, ProblemError
-from collm.sandbox.inside import asserts, codec
+from collm.sandbox.asserts import plan
+from collm.sandbox.inside import codec
 
 LEAST_MEMORY_MIB = 64
+LEAST_VALUE_BYTES = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,24 +48,25 @@ class Job:
 class Limits:
     """What one job may use. The check's process has limits of its own, equal to those of the program's."""
 
-    seconds: float = 5.0
+    seconds: float = 10.0
     """Wall-clock time of a job from its start; then every process of it is killed."""
     cpu_seconds: int = 2
     """Processor time of a process; whole seconds, because the kernel counts no finer."""
     memory_mib: int = 256
     """Address space of a process."""
     value_bytes: int = 256 * 1024
-    """Encoded size of one returned value."""
+    """Encoded size of one answer: a returned value and a few bytes around it."""
 
     def __post_init__(self) -> None:
-        if not self.seconds > 0:
-            raise ConfigError(f"sandbox seconds is {self.seconds}; it must be above 0.")
+        if not (math.isfinite(self.seconds) and self.seconds > 0):
+            raise ConfigError(f"sandbox seconds is {self.seconds}; it must be a finite number above 0.")
         if self.cpu_seconds < 1 or self.cpu_seconds != int(self.cpu_seconds):
             raise ConfigError(f"sandbox cpu_seconds is {self.cpu_seconds}; it must be a whole number from 1.")
         if self.memory_mib < LEAST_MEMORY_MIB:
             raise ConfigError(f"sandbox memory_mib is {self.memory_mib}; an interpreter needs {LEAST_MEMORY_MIB}.")
-        if not 1024 <= self.value_bytes <= codec.MAX_BYTES:
-            raise ConfigError(f"sandbox value_bytes is {self.value_bytes}; allowed: 1024 to {codec.MAX_BYTES}.")
+        if not LEAST_VALUE_BYTES <= self.value_bytes <= codec.MAX_BYTES:
+            allowed = f"{LEAST_VALUE_BYTES} to {codec.MAX_BYTES}"
+            raise ConfigError(f"sandbox value_bytes is {self.value_bytes}; allowed: {allowed}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +116,7 @@ class Verdict:
     """
 
     text: str
-    """The assert as written."""
+    """The assert as written, on one line."""
     state: str
     reason: str = ""
     """The exception of the first failure."""
@@ -151,9 +154,8 @@ def key(job: Job) -> bytes:
         raise ProblemError(f"a sandbox job holds {error}; calls take plain values only.") from None
 
 
-def asserts_of(check: Check) -> list[ast.Assert]:
-    """The asserts of a check in order, or ``ProblemError`` if it is no Python."""
-    try:
-        return asserts.find(ast.parse(check.source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ProblemError(f"the check of '{check.entry_point}' is not valid Python: {error}.") from None
+def unanswered(job: Job, error: Raised | Stopped, why: Stopped) -> Report:
+    """The report of a job whose program was never asked."""
+    found = plan(job.check.source).assertions if job.check else ()
+    verdicts = tuple(Verdict(each.text, "not reached") for each in found)
+    return Report(error, (why,) * len(job.calls), verdicts)

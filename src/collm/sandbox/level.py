@@ -53,3 +53,8 @@ def from_layers(outcome: Mapping[str, str]) -> Level:
     """The level from what a worker says of each layer ("" if it holds, else why not)."""
     holding = tuple(name for name in LAYERS if outcome.get(name) == "")
     return Level(holding, {name: outcome.get(name, "not tried") for name in LAYERS if name not in holding})
+
+
+def weakest(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:
+    """A layer holds if it holds in both."""
+    return {name: first.get(name) or second.get(name, "") for name in {**first, **second}}

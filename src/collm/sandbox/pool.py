@@ -11,7 +11,8 @@ from types import TracebackType
 
 from collm.errors import ConfigError, unknown_name
 from collm.sandbox import level as levels
-from collm.sandbox.jobs import Job, Limits, Report, Stopped, asserts_of, key
+from collm.sandbox.asserts import plan
+from collm.sandbox.jobs import Job, Limits, Report, Stopped, key, unanswered
 from collm.sandbox.trial import try_job
 from collm.sandbox.worker import Worker, WorkerLost
 
@@ -22,9 +23,6 @@ class Sandbox:
     ``workers`` is their number, by default one per processor. ``without`` leaves out layers of confinement by name,
     which is meant for finding out what each of them does.
     """
-
-    level: levels.Level
-    """The layers that hold in every worker."""
 
     def __init__(self, workers: int | None = None, limits: Limits | None = None, without: Sequence[str] = ()):
         if os.name != "posix":
@@ -41,19 +39,15 @@ class Sandbox:
         if count < 1:
             raise ConfigError(f"sandbox workers is {count}; it must be at least 1.")
         self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
-        started = [Worker(self.limits, self._without) for _ in range(count)]
-        try:
-            self.level = levels.from_layers(_weakest([worker.greeting() for worker in started]))
-        except WorkerLost:
-            for worker in started:
-                worker.close()
-            raise ConfigError(
-                f"a sandbox worker does not start: check that '{sys.executable} -S -c pass' runs, and that processes "
-                "may be started here."
-            ) from None
-        for worker in started:
+        self._layers: dict[str, str] = {}
+        for worker in self._start(count):
             self._idle.put(worker)
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="sandbox")
+
+    @property
+    def level(self) -> levels.Level:
+        """The layers that hold in every worker started so far."""
+        return levels.from_layers(self._layers)
 
     def run(self, jobs: Sequence[Job]) -> list[Report]:
         """Try all jobs and report in their order. Equal jobs are tried once.
@@ -63,7 +57,7 @@ class Sandbox:
         keys = [key(job) for job in jobs]
         for job in jobs:
             if job.check is not None:
-                asserts_of(job.check)
+                plan(job.check.source)
         distinct = dict(zip(keys, jobs, strict=True))
         reports = dict(zip(distinct, self._threads.map(self._try, distinct.values()), strict=True))
         return [reports[each] for each in keys]
@@ -88,25 +82,25 @@ class Sandbox:
             return try_job(worker, job)
         except WorkerLost:
             worker.close()
-            worker = self._replacement()
-            lost = Stopped("worker", "the process of the sandbox that ran the job was lost")
-            return Report(lost, (lost,) * len(job.calls))
+            [worker] = self._start(1)
+            lost = Stopped("worker", "the sandbox's own process that ran the job was lost")
+            return unanswered(job, lost, lost)
         finally:
             self._idle.put(worker)
 
-    def _replacement(self) -> Worker:
-        worker = Worker(self.limits, self._without)
-        worker.greeting()
-        return worker
-
-
-def _weakest(outcomes: Sequence[dict[str, str]]) -> dict[str, str]:
-    """A layer holds if it holds in every worker."""
-    merged: dict[str, str] = {}
-    for outcome in outcomes:
-        for name, reason in outcome.items():
-            merged[name] = merged.get(name) or reason
-    return merged
+    def _start(self, count: int) -> list[Worker]:
+        workers = [Worker(self.limits, self._without) for _ in range(count)]
+        try:
+            for worker in workers:
+                self._layers = levels.weakest(self._layers, worker.greeting())
+        except WorkerLost:
+            for worker in workers:
+                worker.close()
+            raise ConfigError(
+                f"a sandbox worker does not start: check that '{sys.executable} -S -c pass' runs, and that processes "
+                "may be started here."
+            ) from None
+        return workers
 
 
 def processors() -> int:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import signal
 import time
 from typing import Any
 
-from collm.sandbox.inside import asserts
-from collm.sandbox.jobs import Check, Job, Raised, Report, Result, Returned, Stopped, Verdict, asserts_of
+from collm.sandbox.asserts import Assertion, plan
+from collm.sandbox.jobs import Check, Job, Raised, Report, Result, Returned, Stopped, Verdict, unanswered
 from collm.sandbox.worker import Child, ChildGone, Protocol, Worker
 
 _GONE = Stopped("not reached", "the program had ended")
 _NOT_LOADED = Stopped("not reached", "the program did not load")
-_CPU_MARGIN = 0.05
-"""Seconds by which a process killed for its processor time may seem to have used less."""
+_CPU_SHARE = 0.8
+"""Share of the processor time from which a killed process counts as killed for it: the kernel's limit goes by samples
+taken at its clock ticks, which overstate what was used on a busy machine."""
 
 
 def try_job(worker: Worker, job: Job) -> Report:
@@ -24,7 +24,7 @@ def try_job(worker: Worker, job: Job) -> Report:
     try:
         loaded = subject.answer()
         if not isinstance(loaded, Returned):
-            return _not_loaded(job, loaded)
+            return unanswered(job, loaded, _NOT_LOADED)
         results = tuple(subject.call(call.function, call.arguments, {}) for call in job.calls)
         if job.check is None:
             return Report(None, results)
@@ -32,12 +32,6 @@ def try_job(worker: Worker, job: Job) -> Report:
         return Report(None, results, verdicts, error)
     finally:
         subject.close()
-
-
-def _not_loaded(job: Job, error: Raised | Stopped) -> Report:
-    nodes = asserts_of(job.check) if job.check else []
-    verdicts = tuple(Verdict(ast.unparse(node), "not reached") for node in nodes)
-    return Report(error, (_NOT_LOADED,) * len(job.calls), verdicts)
 
 
 class _Process:
@@ -104,7 +98,7 @@ class _Process:
             self.stopped = Stopped("protocol", str(error))
         elif isinstance(error, TimeoutError):
             self.stopped = Stopped("time", f"more than {self._limits.seconds:g} s")
-        elif end.cpu_seconds >= self._limits.cpu_seconds - _CPU_MARGIN and end.status < 0:
+        elif end.cpu_seconds >= _CPU_SHARE * self._limits.cpu_seconds and end.status < 0:
             self.stopped = Stopped("time", f"more than {self._limits.cpu_seconds} s of processor time")
         elif end.status < 0:
             self.stopped = Stopped("killed", signal.Signals(-end.status).name)
@@ -116,11 +110,11 @@ def _judge(
     worker: Worker, deadline: float, check: Check, subject: _Process
 ) -> tuple[tuple[Verdict, ...], Raised | Stopped | None]:
     """Run the check in its own process and carry its questions to the subject."""
-    nodes = asserts_of(check)
+    planned = plan(check.source)
     passed: set[int] = set()
     failed: dict[int, str] = {}
     ended: tuple[Any, ...] | None = None
-    judge = _Process(worker, deadline, ("judge", check.source, check.entry_point))
+    judge = _Process(worker, deadline, ("judge", planned.source, check.entry_point))
     try:
         while ended is None:
             match judge.receive():
@@ -137,7 +131,7 @@ def _judge(
     finally:
         judge.close()
     complete = ended == ()
-    verdicts = tuple(_verdict(node, i in passed, failed.get(i), complete) for i, node in enumerate(nodes))
+    verdicts = tuple(_verdict(each, i in passed, failed.get(i), complete) for i, each in enumerate(planned.assertions))
     if ended:
         return verdicts, Raised(*ended)
     return verdicts, None if complete else judge.stopped or subject.stopped
@@ -152,10 +146,9 @@ def _reply(result: Result) -> tuple[Any, ...]:
     return ("stopped", "stopped", str(result).removeprefix("stopped: "))
 
 
-def _verdict(node: ast.Assert, passed: bool, failure: str | None, complete: bool) -> Verdict:
-    text = ast.unparse(node)
+def _verdict(assertion: Assertion, passed: bool, failure: str | None, complete: bool) -> Verdict:
     if failure is not None:
-        return Verdict(text, "failed", failure)
-    if passed or (asserts.is_trap(node) and complete):
-        return Verdict(text, "passed")
-    return Verdict(text, "not reached")
+        return Verdict(assertion.text, "failed", failure)
+    if passed or (assertion.is_trap and complete):
+        return Verdict(assertion.text, "passed")
+    return Verdict(assertion.text, "not reached")

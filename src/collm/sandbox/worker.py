@@ -13,8 +13,7 @@ from typing import Any
 
 from collm.errors import ConfigError
 from collm.sandbox.inside import codec
-from collm.sandbox.inside.channel import HEAD
-from collm.sandbox.inside.zygote import ENDED, REQUEST, STARTED
+from collm.sandbox.inside.channel import ENDED, HEAD, REQUEST, STARTED
 from collm.sandbox.jobs import Limits
 
 _FLAGS = ("-s", "-S", "-P", "-B", "-X", "utf8")
@@ -22,10 +21,11 @@ _ENVIRONMENT = {"PYTHONHASHSEED": "0", "TZ": "UTC"}
 _KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 """Variables without which some interpreters do not start."""
 _BEGIN = "import sys; sys.path.append(sys.argv[1]); from inside.keeper import main; sys.path.pop(); main(*sys.argv[2:])"
+_PIECE = 1 << 18
+_LATENESS = 0.05
+"""Seconds by which a deadline may be missed."""
 _PATIENCE = 20.0
 """Seconds for a worker's own answers, which take milliseconds."""
-_ENVELOPE = 4096
-"""Bytes of a message around its value."""
 
 
 class WorkerLost(Exception):
@@ -55,11 +55,12 @@ class Worker:
         if not sys.executable:
             raise ConfigError("the sandbox starts Python processes, and sys.executable is empty: run it from a Python.")
         self.limits = limits
-        self._control, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair()
+        self._control = _Line(ours)
         bounds = {
             "cpu_seconds": limits.cpu_seconds,
             "memory_mib": limits.memory_mib,
-            "message_bytes": limits.value_bytes + _ENVELOPE,
+            "message_bytes": limits.value_bytes,
             "without": without,
         }
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
@@ -91,20 +92,20 @@ class Worker:
         """Fork a confined child."""
         ours, theirs = socket.socketpair()
         try:
-            socket.send_fds(self._control, [REQUEST.pack(b"S", 0)], [theirs.fileno()])
+            self._control.send_descriptor(REQUEST.pack(b"S", 0), theirs.fileno())
             pid = STARTED.unpack(self._read(STARTED.size, time.monotonic() + _PATIENCE))[0]
         except (OSError, WorkerLost):
             ours.close()
             raise WorkerLost from None
         finally:
             theirs.close()
-        return Child(self, ours, pid, self.limits.value_bytes + _ENVELOPE)
+        return Child(self, _Line(ours), pid, self.limits.value_bytes)
 
     def end(self, pid: int) -> End:
         """Kill a child and all its descendants."""
         try:
-            self._control.sendall(REQUEST.pack(b"E", pid))
-        except OSError:
+            self._control.write(REQUEST.pack(b"E", pid), time.monotonic() + _PATIENCE)
+        except (ChildGone, TimeoutError):
             raise WorkerLost from None
         return End(*ENDED.unpack(self._read(ENDED.size, time.monotonic() + _PATIENCE)))
 
@@ -119,7 +120,7 @@ class Worker:
 
     def _read(self, length: int, deadline: float) -> bytes:
         try:
-            return read(self._control, length, deadline)
+            return self._control.read(length, deadline)
         except (ChildGone, TimeoutError):
             raise WorkerLost from None
 
@@ -127,7 +128,7 @@ class Worker:
 class Child:
     """A confined process and the line to it. Nothing that comes over the line is trusted."""
 
-    def __init__(self, worker: Worker, line: socket.socket, pid: int, limit: int):
+    def __init__(self, worker: Worker, line: _Line, pid: int, limit: int):
         self._worker = worker
         self._line = line
         self._pid = pid
@@ -136,21 +137,15 @@ class Child:
     def send(self, message: tuple[Any, ...], deadline: float) -> None:
         """Raises ``ChildGone``, or ``TimeoutError`` at the deadline (as of ``time.monotonic``)."""
         data = codec.encode(message)
-        try:
-            self._line.settimeout(max(deadline - time.monotonic(), 0.001))
-            self._line.sendall(HEAD.pack(len(data)) + data)
-        except TimeoutError:
-            raise
-        except OSError:
-            raise ChildGone from None
+        self._line.write(HEAD.pack(len(data)) + data, deadline)
 
     def receive(self, deadline: float) -> tuple[Any, ...]:
         """The next message; raises ``ChildGone``, ``Protocol`` or ``TimeoutError``."""
-        length = HEAD.unpack(read(self._line, HEAD.size, deadline))[0]
+        length = HEAD.unpack(self._line.read(HEAD.size, deadline))[0]
         if length > self._limit:
             raise Protocol(f"a message of {length} bytes")
         try:
-            message = codec.decode(read(self._line, length, deadline))
+            message = codec.decode(self._line.read(length, deadline))
         except codec.Refused as error:
             raise Protocol(str(error)) from None
         if not isinstance(message, tuple) or not message or not isinstance(message[0], str):
@@ -163,22 +158,51 @@ class Child:
         return self._worker.end(self._pid)
 
 
-def read(line: socket.socket, length: int, deadline: float) -> bytes:
-    """Exactly ``length`` bytes; raises ``ChildGone`` at the end of the line, ``TimeoutError`` at the deadline."""
-    parts = []
-    while length:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
+class _Line:
+    """Exact reads and whole writes on a socket until a deadline (as of ``time.monotonic``)."""
+
+    def __init__(self, line: socket.socket):
+        self._socket = line
+        self._ahead = b""
+        self._timeout = 0.0
+
+    def write(self, data: bytes, deadline: float) -> None:
+        """Raises ``ChildGone`` at the end of the line, ``TimeoutError`` at the deadline."""
+        self._until(deadline)
         try:
-            line.settimeout(left)
-            part = line.recv(min(length, 1 << 20))
+            self._socket.sendall(data)
         except TimeoutError:
             raise
         except OSError:
             raise ChildGone from None
-        if not part:
-            raise ChildGone
-        parts.append(part)
-        length -= len(part)
-    return b"".join(parts)
+
+    def read(self, length: int, deadline: float) -> bytes:
+        """Raises ``ChildGone`` at the end of the line, ``TimeoutError`` at the deadline."""
+        while len(self._ahead) < length:
+            self._until(deadline)
+            try:
+                part = self._socket.recv(_PIECE)
+            except TimeoutError:
+                raise
+            except OSError:
+                raise ChildGone from None
+            if not part:
+                raise ChildGone
+            self._ahead += part
+        data, self._ahead = self._ahead[:length], self._ahead[length:]
+        return data
+
+    def _until(self, deadline: float) -> None:
+        """A change of the timeout is a system call, so it is made only when it is late by a noticeable time."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if not left <= self._timeout <= left + _LATENESS:
+            self._timeout = left
+            self._socket.settimeout(left)
+
+    def send_descriptor(self, data: bytes, descriptor: int) -> None:
+        socket.send_fds(self._socket, [data], [descriptor])
+
+    def close(self) -> None:
+        self._socket.close()

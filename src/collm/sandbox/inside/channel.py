@@ -1,4 +1,4 @@
-"""Messages over a file descriptor, as a child sees them: a length, then one plain value."""
+"""Messages: to a child a length, then one plain value; to a zygote records of fixed size."""
 
 from __future__ import annotations
 
@@ -9,15 +9,25 @@ from typing import Any
 from . import codec
 
 HEAD = struct.Struct(">I")
-"""What stands before every message on both sides."""
+"""What stands before every value on both sides."""
+
+REQUEST = struct.Struct(">cI")
+"""To a zygote. ``S`` (with a descriptor): start a child on it. ``E`` and its process id: end it."""
+STARTED = struct.Struct(">I")
+"""From a zygote: the process id."""
+ENDED = struct.Struct(">id")
+"""From a zygote: exit status as ``os.waitstatus_to_exitcode`` has it, and seconds of processor time."""
+
+_PIECE = 1 << 18
 
 
 class Channel:
-    """One end of the line to the parent. The end of the line is the end of the process."""
+    """A child's end of the line to the parent. The end of the line is the end of the process."""
 
     def __init__(self, descriptor: int, limit: int):
         self._descriptor = descriptor
         self._limit = limit
+        self._ahead = b""
 
     def receive(self) -> Any:
         return codec.decode(self._read(HEAD.unpack(self._read(HEAD.size))[0]))
@@ -30,11 +40,10 @@ class Channel:
             data = data[os.write(self._descriptor, data) :]
 
     def _read(self, length: int) -> bytes:
-        parts = []
-        while length:
-            part = os.read(self._descriptor, min(length, 1 << 20))
+        while len(self._ahead) < length:
+            part = os.read(self._descriptor, _PIECE)
             if not part:
                 os._exit(0)
-            parts.append(part)
-            length -= len(part)
-        return b"".join(parts)
+            self._ahead += part
+        data, self._ahead = self._ahead[:length], self._ahead[length:]
+        return data

@@ -130,8 +130,8 @@ def _give_up_privileges(tools: Tools) -> None:
 
 def become_nobody() -> None:
     os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
 
 
 def _landlock(tools: Tools) -> None:

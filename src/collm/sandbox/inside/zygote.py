@@ -11,14 +11,13 @@ import os
 import random
 import signal
 import socket
-import struct
 import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable
 
-from . import codec, confine, kernel, seccomp, subject
-from .channel import HEAD, Channel
+from . import codec, confine, judge, kernel, seccomp, subject
+from .channel import ENDED, HEAD, REQUEST, STARTED, Channel
 
 _WARM = (
     "abc", "array", "base64", "binascii", "bisect", "builtins", "calendar", "cmath", "collections",
@@ -28,12 +27,6 @@ _WARM = (
     "time", "traceback", "types", "typing", "unicodedata", "warnings", "zlib",
 )  # fmt: skip
 """Modules that programs import often; others are read from the standard library where a program asks for them."""
-
-REQUEST = struct.Struct(">cI")
-"""``S`` (with a descriptor): start a child on it. ``E`` and its process id: end it."""
-STARTED = struct.Struct(">I")
-ENDED = struct.Struct(">id")
-"""Exit status as ``os.waitstatus_to_exitcode`` has it, and seconds of processor time."""
 
 _SWEEPS = 2000
 _RECURSION = 1000
@@ -175,7 +168,9 @@ def _child(descriptor: int, control: socket.socket, tools: confine.Tools, holdin
                 os.close(own)
         random.seed(0)
         sys.setrecursionlimit(_RECURSION)
-        subject.serve(Channel(descriptor, tools.bounds.message_bytes))
+        channel = Channel(descriptor, tools.bounds.message_bytes)
+        role, *parts = channel.receive()
+        (judge if role == "judge" else subject).run(channel, *parts)
     finally:
         os._exit(1)
 

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collm.errors import ConfigError, ProblemError
-from collm.sandbox import Check
-from collm.sandbox.jobs import asserts_of
+from collm.sandbox.asserts import plan
 from collm.tasks.coding.extraction import extract, parse
 from collm.tasks.coding.judge import Judge, job, results
 from collm.tasks.coding.outcome import MAXIMUM
@@ -107,11 +106,13 @@ def pose(row: Row, public: int) -> CodeProblem:
     return dataclasses.replace(problem, public=cases[:shown], held_out=cases[shown:])
 
 
-def _asserts(problem: CodeProblem) -> Sequence[ast.Assert]:
+def _asserts(problem: CodeProblem) -> list[ast.Assert]:
+    """The asserts of the check, in the order of their verdicts."""
     try:
-        return asserts_of(Check(problem.check, problem.entry_point))
+        statements = [ast.parse(each.text).body[0] for each in plan(problem.check).assertions]
     except ProblemError as error:
         raise _UnusableRow(f"has tests that are no Python: {error}") from None
+    return [statement for statement in statements if isinstance(statement, ast.Assert)]
 
 
 def _shown(node: ast.Assert, entry_point: str) -> str:
