@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from collm import make_task
-from collm.sandbox import Level
-from collm.sandbox.level import FULL
-from collm.tasks.coding import mini
+from collm.sandbox import Sandbox
+from collm.tasks.coding import judge, mini
 from collm.tasks.coding.coop_he import CoopHe
 from collm.tasks.coding.problems import CodeProblem
 from collm.tasks.protocol import SPLITS, Move, Task
@@ -178,11 +177,11 @@ def test_opening_observations(problem: CodeProblem) -> None:
 
 
 def test_a_weak_sandbox_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    task = CoopHe()
-    level = Level(("limits",), {"seccomp": "refused"})
-    assert bool(task.notes()) == (task._judge.sandbox.level.name != FULL)
-    monkeypatch.setattr(task._judge.sandbox, "level", level)
-    assert task.notes()[-1].startswith("model-written code runs in a weak sandbox here: limits only")
+    with Sandbox(1, without=("seccomp",)) as weak:
+        monkeypatch.setattr(judge, "shared_sandbox", lambda limits: weak)
+        (note,) = CoopHe().notes()
+        assert note.startswith("model-written code runs in a weak sandbox here: ")
+        assert "seccomp" in note
 
 
 def test_the_program_as_text(problem: CodeProblem) -> None:
