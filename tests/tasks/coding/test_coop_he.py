@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from collm import make_task
-from collm.tasks.coding import mini
+from collm.sandbox import Sandbox
+from collm.tasks.coding import judge, mini
 from collm.tasks.coding.coop_he import CoopHe
 from collm.tasks.coding.problems import CodeProblem
 from collm.tasks.protocol import SPLITS, Move, Task
@@ -173,6 +174,14 @@ def test_opening_observations(problem: CodeProblem) -> None:
     assert all(problem.prompt in text for text in (helper, main))
     assert helper.endswith("def aux(...):")
     assert main.endswith("def total(xs):")
+
+
+def test_a_weak_sandbox_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox(1, without=("seccomp",)) as weak:
+        monkeypatch.setattr(judge, "shared_sandbox", lambda limits: weak)
+        (note,) = CoopHe().notes()
+        assert note.startswith("model-written code runs in a weak sandbox here: ")
+        assert "seccomp" in note
 
 
 def test_the_program_as_text(problem: CodeProblem) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collm.tasks.coding.outcome import Outcome
 
@@ -97,3 +99,32 @@ def test_an_ignored_call_is_logged_and_not_priced() -> None:
     ignoring = dataclasses.replace(SOLVED, ignores_aux=True)
     assert ignoring.components()["collab_ignored_aux_call_penalty"] == -0.5
     assert ignoring.paper == SOLVED.paper
+
+
+COUNTS = st.integers(0, 5)
+OUTCOMES = st.builds(
+    lambda flags, counts: dataclasses.replace(
+        SOLVED,
+        **dict(zip(("aux_returns", "main_returns", "parses", "calls_aux", "thin", "ignores_aux"), flags, strict=True)),
+        **dict(zip(("passed", "passed_without_helper", "passed_by_helper"), counts, strict=True)),
+        total=5,
+    ),
+    st.tuples(*(st.booleans() for _ in range(6))),
+    st.tuples(COUNTS, COUNTS, COUNTS),
+)
+
+
+@given(OUTCOMES)
+def test_rewards_stay_in_their_range_and_more_tests_are_worth_more(found: Outcome) -> None:
+    for profile in ("paper", "hardened"):
+        assert 0 <= found.reward(profile) <= 4
+        if found.passed < found.total:
+            assert dataclasses.replace(found, passed=found.passed + 1).reward(profile) >= found.reward(profile)
+
+
+@given(OUTCOMES, COUNTS)
+def test_a_half_that_does_more_alone_is_worth_less(found: Outcome, more: int) -> None:
+    for half in ("passed_without_helper", "passed_by_helper"):
+        alone = dataclasses.replace(found, **{half: max(more, getattr(found, half))})
+        assert alone.hardened <= found.hardened
+        assert alone.paper == found.paper

@@ -37,11 +37,6 @@ def test_same(a: Any, b: Any, equal: bool) -> None:
     assert same(a, b) == same(b, a) == equal
 
 
-def test_floats_may_have_a_stated_tolerance() -> None:
-    assert same([0.1 + 0.2], [0.3], tolerance=1e-9)
-    assert not same([0.31], [0.3], tolerance=1e-9)
-
-
 def test_depth_is_no_matter() -> None:
     deep: Any = []
     other: Any = []

@@ -94,7 +94,7 @@ class Pieces:
         return "\n\n".join(piece.source for piece in self.pieces)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def parse(source: str) -> ast.Module | None:
     """The syntax tree, or None if there is none. Never raises."""
     tree, _ = parsed_or_error(source)
@@ -123,7 +123,7 @@ def own_nodes(function: ast.AST) -> Iterator[ast.AST]:
             waiting.extend(ast.iter_child_nodes(node))
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def extract(text: str) -> Pieces:
     """The top-level definitions of a response. Never raises, whatever the text."""
     text = text[:MAX_CHARACTERS].replace("\x00", "").replace("\r\n", "\n").replace("\r", "\n")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collm.errors import ConfigError, ProblemError
-from collm.sandbox import asserts
+from collm.sandbox.asserts import plan
 from collm.tasks.coding.extraction import extract, parse
 from collm.tasks.coding.judge import Judge, job, results
 from collm.tasks.coding.outcome import MAXIMUM
@@ -92,10 +92,11 @@ def pose(row: Row, public: int) -> CodeProblem:
     """The problem of a row, in the schema of HumanEval or of MBPP. Raises _UnusableRow if there is none in it."""
     fields = row.fields
     problem = _from_list(row) if fields.get("test_list") else _from_check(row)
+    asserts = _asserts(problem)
     cases = tuple(
-        Case(_shown(assertion.text, problem.entry_point), index=index)
-        for index, assertion in enumerate(_assertions(problem))
-        if not assertion.is_trap
+        Case(_shown(node, problem.entry_point), index=index)
+        for index, node in enumerate(asserts)
+        if not isinstance(node.test, ast.Constant)
     )
     if not cases:
         raise _UnusableRow("has no assert in its tests")
@@ -105,18 +106,19 @@ def pose(row: Row, public: int) -> CodeProblem:
     return dataclasses.replace(problem, public=cases[:shown], held_out=cases[shown:])
 
 
-def _assertions(problem: CodeProblem) -> Sequence[asserts.Assertion]:
+def _asserts(problem: CodeProblem) -> list[ast.Assert]:
+    """The asserts of the check, in the order of their verdicts."""
     try:
-        return asserts.plan(problem.check).assertions
+        statements = [ast.parse(each.text).body[0] for each in plan(problem.check).assertions]
     except ProblemError as error:
         raise _UnusableRow(f"has tests that are no Python: {error}") from None
+    return [statement for statement in statements if isinstance(statement, ast.Assert)]
 
 
-def _shown(text: str, entry_point: str) -> str:
+def _shown(node: ast.Assert, entry_point: str) -> str:
     """What an assert says, about the function by its own name."""
-    (node,) = ast.parse(text).body
-    assert isinstance(node, ast.Assert)
-    return ast.unparse(_Renamed({"candidate": entry_point}).visit(node.test))
+    named = _Renamed({"candidate": entry_point}).visit(ast.parse(ast.unparse(node.test), mode="eval"))
+    return ast.unparse(named)
 
 
 def _from_check(row: Row) -> CodeProblem:

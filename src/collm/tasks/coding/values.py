@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 
-def same(found: Any, expected: Any, tolerance: float = 0.0) -> bool:
-    """Whether two plain values are equal, type for type. ``tolerance`` is the greatest absolute gap of two floats."""
+def same(found: Any, expected: Any) -> bool:
+    """Whether two plain values are equal, type for type."""
     waiting = [(found, expected)]
     while waiting:
         a, b = waiting.pop()
@@ -26,7 +26,7 @@ def same(found: Any, expected: Any, tolerance: float = 0.0) -> bool:
             if a != b or not _same_types(a, b):
                 return False
         elif isinstance(a, float):
-            if not (a == b or (math.isnan(a) and math.isnan(b)) or abs(a - b) <= tolerance):
+            if not (a == b or (math.isnan(a) and math.isnan(b))):
                 return False
         elif a != b:
             return False
