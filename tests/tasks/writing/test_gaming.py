@@ -19,6 +19,7 @@ LENGTHS = {
     ("arxiv", "long"): (135, 190),
 }
 
+
 @functools.cache
 def problems(name: str, kind: str):
     task = make_task(name)

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from collm.randomness import pick
 from collm.tasks.coding import mini, programs
 from collm.tasks.coding.coop_he import CodeState, CoopHe, CoopHeOptions
 from collm.tasks.coding.judge import Diagnosis
@@ -72,18 +73,14 @@ def draw_habits(random: np.random.Generator) -> Habits:
     """A programmer from the crowd."""
     dressed = random.random() < DRESSED
     return Habits(
-        helper=_pick(random, HELPERS),
-        main=_pick(random, MAINS),
-        way=_pick(random, WAYS),  # type: ignore[arg-type]
+        helper=pick(random, HELPERS),
+        main=pick(random, MAINS),
+        way=pick(random, WAYS),  # type: ignore[arg-type]
         swapped=bool(random.random() < SWAPPED),
-        flaw=_pick(random, FLAWS),
+        flaw=pick(random, FLAWS),
         slip=int(random.integers(6)),
         dress=str(random.choice(["fence", "sentence"])) if dressed else "",
     )
-
-
-def _pick(random: np.random.Generator, weights: Mapping[str, float]) -> str:
-    return str(random.choice(list(weights), p=list(weights.values())))
 
 
 def write(one: Composition, habits: Habits, role: Role) -> str:

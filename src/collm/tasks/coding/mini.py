@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +15,10 @@ from collm.tasks.coding.parts import Finish, Step, finishes, steps
 from collm.tasks.coding.problems import Case, CodeProblem
 from collm.tasks.coding.values import same
 from collm.tasks.protocol import Split
+from collm.tasks.splits import split_of
 
 TESTS = 5
 """Tests of a generated problem, the public ones included."""
-_SPLIT_OF_FIFTH: tuple[Split, ...] = ("train", "train", "train", "validation", "test")
 _CANDIDATES = 56
 _NUMBERS = range(-29, 50)
 _WORD_LIST = (
@@ -46,8 +45,7 @@ class Composition:
     @property
     def split(self) -> Split:
         """The split that it belongs to, whatever the seed or size: three, one and one fifths of all compositions."""
-        digest = hashlib.blake2b(f"coop-he {self.id}".encode(), digest_size=8).digest()
-        return _SPLIT_OF_FIFTH[digest[0] % 5]
+        return split_of("coop-he", self.id)
 
 
 @functools.cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 import re
 from collections import Counter
@@ -16,6 +15,7 @@ import numpy as np
 
 from collm.errors import ProblemError
 from collm.randomness import generator
+from collm.tasks import splits
 from collm.tasks.minecraft.blocks import AIR
 from collm.tasks.minecraft.boxes import Cell
 from collm.tasks.protocol import Problem, Split
@@ -40,7 +40,6 @@ Size = Literal["small", "medium", "large"]
 Layers = tuple[tuple[str, ...], ...]
 """Rows of letters: layers[y][z][x]."""
 
-_SPLIT_OF_FIFTH: tuple[Split, ...] = ("train", "train", "train", "validation", "test")
 _DRAWS_PER_HOUSE = 40
 _CODE = re.compile(rf"(\d)x(\d)x(\d)-({'|'.join(ROOFS)})-([{WALLS}]{{3}}[{WALLS}{NONE}]{{2}})(-e)?(-w)?\Z")
 
@@ -153,8 +152,7 @@ def split_of(layers: Layers) -> Split | None:
     """
     if any(house.layers == layers for house in released_houses()):
         return None
-    text = "house-build " + "/".join(",".join(rows) for rows in layers)
-    return _SPLIT_OF_FIFTH[hashlib.blake2b(text.encode(), digest_size=8).digest()[0] % 5]
+    return splits.split_of("house-build", "/".join(",".join(rows) for rows in layers))
 
 
 @functools.cache
