@@ -97,6 +97,7 @@ def _measured(task: Task, problem: Problem, episode: Episode) -> dict[str, float
         "return": float(np.sum([np.mean(rewards) for rewards in episode.rewards])),
         "final": task.final(problem, state),
         "score": task.score(problem, state),
+        **{f"score_{name}": task.under(name).score(problem, state) for name in task.profiles},
         "paper_score": task.paper_score(problem, state),
         "turns": float(len(episode.actions)),
     }

@@ -7,6 +7,7 @@ returns the next observations and the reward. It never learns who is acting or t
 from __future__ import annotations
 
 import abc
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -102,6 +103,8 @@ class Task(abc.ABC):
     """The task's default discount; a method may override it."""
     per_agent_rewards: bool = False
     """Whether ``Step.reward`` is one number per agent."""
+    profiles: ClassVar[tuple[str, ...]] = ()
+    """Names of the rewards that the option ``profile`` chooses from; a team's score under each of them is logged."""
 
     @abc.abstractmethod
     def problems(self, split: Split) -> Sequence[Problem]:
@@ -118,6 +121,12 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def step(self, problem: Problem, state: Any, actions: JointAction) -> Step:
         """Execute one joint action."""
+
+    def under(self, profile: str) -> Task:
+        """The same task under another of its ``profiles``; states of one are states of the other."""
+        other = copy.copy(self)
+        other.options = dataclasses.replace(self.options, profile=profile)
+        return other
 
     def prepare(self, moves: Sequence[Move]) -> None:  # noqa: B027 (optional)
         """Called with all steps of a turn before the first of them, so that costly work can be done in one batch.

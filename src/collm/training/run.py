@@ -263,7 +263,7 @@ def _change(differences: np.ndarray) -> dict[str, Any]:
 
 
 def _shown(measured: dict[str, Any]) -> dict[str, Any]:
-    names = ("decoding", "return", *SHOWN, "paper_score", "paper", "hardened", "valid")
+    names = ("decoding", "return", *SHOWN, "paper_score", "paper", "hardened", "score_paper", "score_hardened", "valid")
     return {name: measured[name] for name in names if name in measured}
 
 

@@ -80,6 +80,7 @@ class CoopHe(Task):
         "write a Python function in two parts, a helper and its user, without seeing the other part"
     )
     Options: ClassVar[type] = CoopHeOptions
+    profiles: ClassVar[tuple[str, ...]] = ("paper", "hardened")
 
     def __init__(self, options: CoopHeOptions | None = None, *, one_writer: bool = False) -> None:
         self.options = options = options or CoopHeOptions()

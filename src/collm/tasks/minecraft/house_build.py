@@ -100,6 +100,7 @@ class HouseBuild(BuildingTask):
         "build a house from boxes, with too little of every block to do it alone, and spiders about"
     )
     Options: ClassVar[type] = HouseBuildOptions
+    profiles: ClassVar[tuple[str, ...]] = ("paper", "hardened")
     solved_above: ClassVar[float] = 0.95
 
     def __init__(self, options: HouseBuildOptions | None = None, *, one_writer: bool = False) -> None:

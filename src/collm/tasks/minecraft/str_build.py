@@ -103,6 +103,7 @@ class StrBuild(BuildingTask):
         "write a word in blocks, each agent with its own blocks and too few commands to finish alone"
     )
     Options: ClassVar[type] = StrBuildOptions
+    profiles: ClassVar[tuple[str, ...]] = ("paper", "hardened")
     solved_above: ClassVar[float] = 1.9
 
     def __init__(self, options: StrBuildOptions | None = None, *, one_writer: bool = False) -> None:

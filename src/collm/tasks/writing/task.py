@@ -77,6 +77,7 @@ class WritingTask(Task):
     """Two roles, one turn, a reward on the two texts together. Subclasses say what is read, asked and wanted."""
 
     Options: ClassVar[type] = WritingOptions
+    profiles: ClassVar[tuple[str, ...]] = ("paper", "hardened")
     shape: ClassVar[scoring.Shape]
     grammar: ClassVar[Grammar]
     kind: ClassVar[str]
