@@ -69,7 +69,7 @@ def block(task: str, summaries: Sequence[Mapping[str, Any]]) -> str:
             f"```\ncollm train {task} --preset quick --seed 0\n```\n",
             HEAD,
             *map(_row, summaries),
-            f"\nRaw → trained, {first['problems']} held-out problems, sampled (raw: the better of sampled and greedy), about "
+            f"\nRaw → trained, {first['problems']} held-out problems, sampled (raw: better of sampled and greedy), about "
             f"{first['env_steps']:,} env steps, model {first['model_hash']}. The interval is a paired bootstrap over "
             "problems. All seeds: `python benchmarks/tasks.py`.",
             f"\n![training score against env steps](../images/tasks/{task}.png)",

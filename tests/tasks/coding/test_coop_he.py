@@ -180,7 +180,7 @@ def test_a_weak_sandbox_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox(1, without=("seccomp",)) as weak:
         monkeypatch.setattr(judge, "shared_sandbox", lambda limits: weak)
         (note,) = CoopHe().notes()
-        assert note.startswith("model-written code runs in a weak sandbox here: ")
+        assert note.startswith("model-written code runs in a weak sandbox: ")
         assert "seccomp" in note
 
 

@@ -107,7 +107,7 @@ def human_eval(tmp_path: Path, extra: Sequence[Fields] = (), **options: Any) -> 
 
 def test_quirks_are_solved_by_their_canonical_solutions(tmp_path: Path) -> None:
     task = human_eval(tmp_path, list(QUIRKS.values()))
-    assert not task.notes()
+    assert len(task.notes()) == 1  # the sandbox
     ids = {problem.id for problem in task.problems("train")}
     assert {row["task_id"] for row in QUIRKS.values()} <= ids
     for profile in ("paper", "hardened"):
@@ -146,7 +146,7 @@ def test_a_solution_that_fails_its_own_tests_is_dropped_and_noted(tmp_path: Path
     never = plain(78, test="def check(candidate):\n    assert candidate(1, 2) == 81\n    assert str(1) == '1'\n")
     task = human_eval(tmp_path, [wrong, never, plain(79)])
     assert [problem.id for problem in task.problems("train")] == ["Plain/33", "Plain/79"]
-    (note,) = task.notes()
+    note, _ = task.notes()
     assert note.startswith("dropped 2 problems that their own solution does not solve: Plain/77 fails 2 of 2 tests")
     assert "Plain/78 has tests that pass without the function" in note
 
@@ -181,7 +181,7 @@ def test_a_row_that_is_no_problem_is_named_or_dropped(tmp_path: Path, name: str)
         assert message in str(error.value)
     task = human_eval(tmp_path, rows, bad_rows="drop")
     assert "Plain/81" in {problem.id for problem in task.problems("train")}
-    (note,) = task.notes()
+    note, _ = task.notes()
     assert note.startswith("dropped 1 rows")
 
 
@@ -229,7 +229,7 @@ def test_mbpp_in_both_schemas(tmp_path: Path) -> None:
     assert [problem.parameters for problem in train.values()] == ["x, by=1", "value1, value2"]  # type: ignore[attr-defined]
     assert train["15"].prompt == 'def plus(x, by=1):\n    """Write a function to add 15.\n    """\n'
     ""  # type: ignore[attr-defined]
-    (note,) = task.notes()
+    note, _ = task.notes()
     assert "dropped 1 problems that their own solution does not solve: 16 fails 1 of 2 tests" in note
     check_task(task, problems_per_split=2)
 

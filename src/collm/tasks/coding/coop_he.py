@@ -115,11 +115,9 @@ class CoopHe(Task):
         return self.shelf.problem(text)
 
     def notes(self) -> Sequence[str]:
-        notes = [*self.shelf.notes()]
         level = self._judge.sandbox.level
-        if level.name != FULL:
-            notes.append(f"model-written code runs in a weak sandbox here: {level}")
-        return notes
+        strength = "a" if level.name == FULL else "a weak"
+        return [*self.shelf.notes(), f"model-written code runs in {strength} sandbox: {level}"]
 
     def reset(self, problem: Problem, seed: int = 0) -> Start:
         assert isinstance(problem, CodeProblem)
