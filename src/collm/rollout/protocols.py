@@ -21,9 +21,9 @@ from collm.randomness import Key, integer, uniforms
 from collm.rollout.engine import Response, Session
 from collm.rollout.forest import Transcript
 from collm.rollout.path import Episode, Job, context_limit, require_room
-from collm.rollout.referee import begin, execute
+from collm.rollout.referee import begin, execute, prepare
 from collm.rollout.sampling import Sampling
-from collm.tasks.protocol import Message, Observation, Problem, Task
+from collm.tasks.protocol import Message, Move, Observation, Problem, Task
 
 Stages = list[tuple[int, ...]]
 """Who answers at each stage of a turn."""
@@ -123,8 +123,10 @@ def play(
     while live := [game for game in players.games if not game.play.episode.ended]:
         for speakers in protocol.stages(task.agents):
             players.speak([seat for game in live for seat in game.seats if seat.agent in speakers], turn)
-        for game in live:
-            players.execute(game, turn)
+        moves = [players.move(game) for game in live]
+        prepare(task, moves, turn)
+        for game, move in zip(live, moves, strict=True):
+            players.execute(game, move, turn)
         turn += 1
     return [game.play for game in players.games]
 
@@ -263,19 +265,23 @@ class _Players:
         seat.game.said.append(answer)
         seat.game.play.answers.append(answer)
 
-    def execute(self, game: _Game, turn: int) -> None:
-        """Execute everybody's last answer of the turn and show what comes next."""
-        episode = game.play.episode
+    def move(self, game: _Game) -> Move:
+        """Everybody's last answer of the turn."""
         last = {answer.agent: answer.text for answer in game.said}
         actions = tuple(
             last[agent] if agent in last else self.task.empty_action(agent) for agent in range(self.task.agents)
         )
-        step, rewards = execute(self.task, game.problem, episode.state, actions, turn)
+        return Move(game.problem, game.play.episode.state, actions)
+
+    def execute(self, game: _Game, move: Move, turn: int) -> None:
+        """Execute a joint action and show what comes next."""
+        episode = game.play.episode
+        step, rewards = execute(self.task, move.problem, move.state, move.actions, turn)
         episode.state = step.state
-        episode.actions.append(actions)
+        episode.actions.append(tuple(move.actions))
         episode.rewards.append(rewards)
         episode.info.append(step.info)
-        episode.ended = step.ended
+        episode.ended, episode.cut = step.ended, step.truncated and not step.terminated
         if not step.ended and step.observations is not None:
             self._show(game, step.observations)
 
@@ -285,6 +291,6 @@ class _Players:
         for seat, observation in zip(game.seats, observations, strict=True):
             seat.show(observation)
         episode = game.play.episode
-        episode.ended = not all(self._fits(seat, self._tokens(seat, seat.unread)) for seat in game.seats)
+        episode.ended = episode.cut = not all(self._fits(seat, self._tokens(seat, seat.unread)) for seat in game.seats)
         if not episode.ended:
             episode.observations.append(observations)
