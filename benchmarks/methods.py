@@ -96,6 +96,7 @@ def cell(summary: dict[str, Any]) -> dict[str, Any]:
         "contribution": summary["trained"]["contribution"],
         "env_steps": summary["env_steps"],
         "seconds": summary["seconds"],
+        "model": summary["model_hash"],
     }
 
 
