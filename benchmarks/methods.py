@@ -96,6 +96,7 @@ def cell(summary: dict[str, Any]) -> dict[str, Any]:
         "contribution": summary["trained"]["contribution"],
         "env_steps": summary["env_steps"],
         "seconds": summary["seconds"],
+        "model": summary["model_hash"],
     }
 
 
@@ -117,7 +118,7 @@ def report(runs: Path) -> None:
                 found[f"{method}, {agents} agents"] = {str(seed): cell(s) for seed, s in summaries.items()}
                 if agents == 2:
                     curves[method] = [curve(path.parent) for path in finished.values()]
-                    draw(method, curves[method], images / f"{method}.png")
+                    draw(f"{method}, quick StrBuild", curves[method], images / f"{method}.png")
     draw_together(curves, images / "all.png")
     table.write_text(json.dumps(found, indent=1) + "\n")
 
@@ -133,9 +134,9 @@ def on_grid(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
     return grid, np.stack([np.interp(grid, *each.T) for each in curves])
 
 
-def draw(method: str, curves: Sequence[Curve], path: Path) -> None:
+def draw(title: str, curves: Sequence[Curve], path: Path) -> None:
     """The training score of the seeds: each one, their mean, and Student's 95 % interval of the mean over seeds."""
-    figure, axes = canvas(f"{method}, quick StrBuild")
+    figure, axes = canvas(title)
     for each in curves:
         axes.plot(*each.T, color="#0072B2", alpha=0.35, linewidth=0.9)
     grid, scores = on_grid(curves)

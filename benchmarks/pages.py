@@ -143,8 +143,10 @@ def results(method: Method) -> str:
         "| team | seed | raw score | trained score | difference, 95 % interval | gap closed | contribution |",
         "|---|---|---|---|---|---|---|",
     ]
+    models: dict[str, None] = {}
     for agents in (2, 3, 4):
         for seed, row in table.get(f"{method.name}, {agents} agents", {}).items():
+            models[f"`{row['model']}`"] = None
             team = "1 writer of 2 roles" if method.single else f"{agents} agents"
             low, high = row["ci95"]
             shares = ", ".join(f"{share:.2f}" for share in row["contribution"])
@@ -155,6 +157,7 @@ def results(method: Method) -> str:
     blocks += ["", f"![Training score of {method.name} against env steps](../images/methods/{method.name}.png)"]
     if any(agents in key for key in table for agents in ("3 agents", "4 agents") if key.startswith(f"{method.name},")):
         blocks += ["", "Three and four agents: the same command with `--task.agents 3` or `4`."]
+    blocks += ["", f"Every agent started from the model {', '.join(models)} (`model_hash` of a run's summary)."]
     return "\n".join(blocks)
 
 
