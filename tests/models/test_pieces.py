@@ -6,7 +6,6 @@ from collections import Counter
 
 import pytest
 
-from collm.models.tiny import tokenizer
 from collm.models.tiny.pieces import choose_pieces
 
 SENTENCE = "you place blocks in a world"
@@ -34,16 +33,3 @@ def test_never_more_than_asked_for_and_nothing_twice(size: int) -> None:
     assert len(pieces) <= size
     assert len(set(pieces)) == len(pieces)
     assert all(len(piece) > 1 for piece in pieces)
-
-
-def test_the_spelling_with_fewest_tokens_wins_and_every_text_comes_back() -> None:
-    tokens = tokenizer.build([SENTENCE] * 20 + ["you place nothing"] * 30 + ["a world"] * 30, 500)
-    assert len(tokens.encode(SENTENCE, add_special_tokens=False)) == 1
-    for text in (
-        "you place blocks",
-        "Ünïcödé 漢字 🧱",
-        "x = [1, 2]\n    return x\n",
-        "  two  spaces\t",
-        SENTENCE + " again",
-    ):
-        assert tokens.decode(tokens.encode(text, add_special_tokens=False)) == text

@@ -33,13 +33,13 @@ class TinyRecipe:
 
     seed: Annotated[int, Range(0)] = 0
     """Seed of the weights and of the demonstrations."""
-    steps: Annotated[int, Range(1)] = 4000
+    steps: Annotated[int, Range(1)] = 2400
     """Optimiser steps."""
     batch_tokens: Annotated[int, Range(1024)] = 4096
     """Tokens per step, padding included."""
     lr: Annotated[float, Range(0, 1, open_low=True)] = 3e-3
     """Peak learning rate (AdamW, linear warm-up, cosine to zero)."""
-    vocabulary: Annotated[int, Range(400, 65_536)] = 2048
+    vocabulary: Annotated[int, Range(400, 65_536)] = 1024
     """Greatest number of tokens."""
     corpus: Annotated[int, Range(1)] = 6000
     """Conversations the tokenizer is made from."""

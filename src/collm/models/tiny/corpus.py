@@ -9,11 +9,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from collm.randomness import generator
-from collm.tasks.coding import demonstrations as coop_he
 from collm.tasks.minecraft import demonstrations as str_build
-from collm.tasks.minecraft import house_demonstrations as house_build
 from collm.tasks.protocol import Conversation
-from collm.tasks.writing import demonstrations as writing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +22,7 @@ class Stream:
     """Conversations of this task in one round through all tasks."""
 
 
-STREAMS: dict[str, Stream] = {
-    "str-build": Stream(str_build.stream, 4),
-    "house-build": Stream(house_build.stream, 2),
-    "coop-he": Stream(coop_he.stream, 2),
-    "tldr": Stream(writing.tldr_stream),
-    "arxiv": Stream(writing.arxiv_stream),
-}
+STREAMS: dict[str, Stream] = {"str-build": Stream(str_build.stream)}
 """Where demonstrations come from; every built-in task adds one row."""
 
 
