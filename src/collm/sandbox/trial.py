@@ -8,7 +8,7 @@ from typing import Any
 
 from collm.sandbox.asserts import Assertion, plan
 from collm.sandbox.jobs import Check, Job, Raised, Report, Result, Returned, Stopped, Verdict, unanswered
-from collm.sandbox.worker import Child, ChildGone, Protocol, Worker
+from collm.sandbox.worker import Child, ChildGone, End, Protocol, Worker
 
 _GONE = Stopped("not reached", "the program had ended")
 _NOT_LOADED = Stopped("not reached", "the program did not load")
@@ -98,12 +98,16 @@ class _Process:
             self.stopped = Stopped("protocol", str(error))
         elif isinstance(error, TimeoutError):
             self.stopped = Stopped("time", f"more than {self._limits.seconds:g} s")
-        elif end.cpu_seconds >= _CPU_SHARE * self._limits.cpu_seconds and end.status < 0:
+        elif end.status == -signal.SIGXCPU or self._overworked(end):
             self.stopped = Stopped("time", f"more than {self._limits.cpu_seconds} s of processor time")
         elif end.status < 0:
             self.stopped = Stopped("killed", signal.Signals(-end.status).name)
         else:
             self.stopped = Stopped("exit", f"with status {end.status}")
+
+    def _overworked(self, end: End) -> bool:
+        """Whether a program that ignored the warning was killed for its processor time."""
+        return end.status < 0 and end.cpu_seconds >= _CPU_SHARE * self._limits.cpu_seconds
 
 
 def _judge(

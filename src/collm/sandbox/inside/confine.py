@@ -98,11 +98,12 @@ def _fork() -> None:
     os.waitpid(pid, 0)
 
 
-def _limit(kind: int, value: int) -> None:
+def _limit(kind: int, value: int, grace: int = 0) -> None:
+    """Beyond ``value`` the kernel warns, beyond ``value`` + ``grace`` it acts."""
     hard = resource.getrlimit(kind)[1]
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    soft, last = (each if hard == resource.RLIM_INFINITY else min(each, hard) for each in (value, value + grace))
     try:
-        resource.setrlimit(kind, (value, value))
+        resource.setrlimit(kind, (soft, last))
     except ValueError as error:
         raise OSError(str(error)) from None
 
@@ -112,7 +113,8 @@ def _limit_memory(bounds: Bounds) -> None:
 
 
 def _limits(bounds: Bounds) -> None:
-    _limit(resource.RLIMIT_CPU, bounds.cpu_seconds)
+    # The warning is a signal of its own, which ends a program that does not ignore it and tells why it ended.
+    _limit(resource.RLIMIT_CPU, bounds.cpu_seconds, grace=1)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
