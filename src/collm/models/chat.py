@@ -6,6 +6,7 @@ again: the opening is rendered once, and each later observation is rendered as w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,11 @@ class ChatFormat:
         if tokenizer.eos_token_id is None:
             raise ModelError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token.")
         self.tokenizer = tokenizer
+        marks = {
+            *tokenizer.all_special_tokens,
+            *(t.content for t in tokenizer.added_tokens_decoder.values() if t.special),
+        }
+        self._marks = re.compile("|".join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True) if mark))
         self._openings: dict[Observation, tuple[int, ...]] = {}
         self._followings: dict[Observation, tuple[int, ...]] = {}
         first = self._following((Message("user", "."),))[0]
@@ -42,7 +48,7 @@ class ChatFormat:
     def opening(self, observation: Observation) -> tuple[int, ...]:
         """The tokens of a history's first observation, up to where the agent's response begins."""
         if observation not in self._openings:
-            text = self._render(_plain(observation))
+            text = self._render(self._plain(observation))
             self._openings[observation] = tuple(self.tokenizer.encode(text, add_special_tokens=False))
         return self._openings[observation]
 
@@ -63,7 +69,7 @@ class ChatFormat:
 
     def _following(self, observation: Observation) -> tuple[int, ...]:
         if observation not in self._followings:
-            text = self._render([*_BEFORE, *_plain(observation)])
+            text = self._render([*_BEFORE, *self._plain(observation)])
             _, found, rest = text.partition(_ANSWER)
             if not found:
                 raise ModelError(
@@ -72,6 +78,18 @@ class ChatFormat:
             self._followings[observation] = tuple(self.tokenizer.encode(rest, add_special_tokens=False))
         return self._followings[observation]
 
+    def _plain(self, observation: Observation) -> list[dict[str, str]]:
+        """The messages with texts that are only texts.
+
+        What a task shows may come from a data set or from another agent's program: a control mark in it is broken by a
+        space, so that nobody can end a turn or speak in another role, and what is no Unicode is escaped.
+        """
+        return [{"role": message.role, "content": self._harmless(message.content)} for message in observation]
+
+    def _harmless(self, text: str) -> str:
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+        return self._marks.sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", text)
+
     def _render(self, messages: Sequence[dict[str, str]]) -> str:
         try:
             return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
@@ -79,7 +97,3 @@ class ChatFormat:
             raise ModelError(
                 f"the chat template refuses these messages: {error}. Give the tokenizer another one."
             ) from error
-
-
-def _plain(observation: Observation) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in observation]
