@@ -1,9 +1,12 @@
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, EntryPoints
 from typing import ClassVar
 
 import pytest
 
+import collm.tasks
 from collm.errors import ConfigError
 from collm.tasks import make_task, registry, task_class, task_names
 from collm.tasks.minecraft.str_build import StrBuild, StrBuildOptions
@@ -76,3 +79,21 @@ def test_options_from_a_mapping_a_dataclass_and_keywords() -> None:
 def test_an_unknown_option_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"unknown key 'task.turn'. Did you mean 'task.turns'"):
         make_task("str-build", turn=2)
+
+
+def test_the_packages_are_imported_without_numpy() -> None:
+    program = (
+        "import sys\nsys.modules['numpy'] = None\nimport collm, collm.sandbox, collm.tasks\n"
+        "assert 'from_functions' in collm.tasks.__all__\nprint(collm.tasks.task_names())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "str-build" in done.stdout
+
+
+def test_from_functions_is_found_when_it_is_asked_for() -> None:
+    from collm.tasks.functions import from_functions
+
+    assert collm.tasks.from_functions is from_functions
+    with pytest.raises(AttributeError, match="from_function'"):
+        _ = collm.tasks.from_function
