@@ -14,7 +14,6 @@ import numpy as np
 
 from collm.randomness import pick
 from collm.tasks.protocol import Conversation
-from collm.tasks.splits import split_of
 from collm.tasks.writing import abstracts, posts
 from collm.tasks.writing.arxiv import Arxiv
 from collm.tasks.writing.grammar import Facts
@@ -136,7 +135,7 @@ def _stream(
     single = task.single_agent()
     while True:
         facts = task.grammar.draw(random, (0, 3))
-        if split_of(task.grammar.name, facts.id) == "train":
+        if task.grammar.split(facts) == "train":
             form = single if random.random() < SINGLE else task
             yield from demonstrate(form, facts, writer, lengths, random)
 

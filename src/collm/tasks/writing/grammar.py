@@ -1,7 +1,7 @@
 """Generated sources whose facts are known: a topic, one phrase per slot, and some numbers.
 
-A problem's facts are its name, so that a source can be written again from the name alone, and which split it belongs to
-follows from a hash of the name.
+A problem's facts are its name, so that a source can be written again from the name alone. Which split it belongs to follows
+from a hash of topic and phrases: sources that differ in their numbers alone are in the same one.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ class Facts:
     id: str
     """Topic, place of each phrase in its list, details: ``housing-01230-weeks6``."""
 
+    @property
+    def told(self) -> str:
+        """The name without the details: what splits go by."""
+        return "-".join(self.id.split("-")[:2])
+
 
 class Grammar:
     """The lists of one kind of source, from a data file of the package."""
@@ -44,6 +49,10 @@ class Grammar:
         self.topics: Mapping[str, Mapping[str, Sequence[str]]] = self.data["topics"]
         self.details = details
         """Optional details, each with its least and greatest number."""
+
+    def split(self, facts: Facts) -> Split:
+        """The split of all sources with this topic and these phrases."""
+        return split_of(self.name, facts.told)
 
     def draw(self, random: np.random.Generator, details: tuple[int, int]) -> Facts:
         """Facts with between ``details[0]`` and ``details[1]`` optional details."""
@@ -90,7 +99,7 @@ def generated_facts(
     found: dict[str, Facts] = {}
     for _ in range(_DRAWS_PER_PROBLEM * size):
         facts = grammar.draw(random, details)
-        if split_of(grammar.name, facts.id) == split:
+        if grammar.split(facts) == split:
             found[facts.id] = facts
             if len(found) == size:
                 break
