@@ -107,3 +107,13 @@ def test_apply_leaves_its_world_alone() -> None:
     world = {(0, 0): Placed("stone", 0)}
     apply(world, [(0, Command((0, 0), "air"))])
     assert world == {(0, 0): Placed("stone", 0)}
+
+
+def test_clearing_a_partners_cell_first_does_not_make_it_ones_own() -> None:
+    cell = (0, 0)
+    moves = [(0, Command(cell, "stone")), (1, Command(cell, "air")), (1, Command(cell, "obsidian"))]
+    world, placed, overlaps = apply({}, moves)
+    assert world == {cell: Placed("obsidian", 1)}
+    assert (placed, overlaps) == (2, 1)
+    # In a later turn nobody has set anything yet, and mending one's own work is free.
+    assert apply(world, moves[1:])[2] == 0

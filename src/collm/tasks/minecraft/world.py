@@ -63,7 +63,7 @@ def apply(
 ) -> tuple[dict[CellT, Placed], int, int]:
     """The world after the moves (role, command) of one turn, in order; the solid commands; how many overlapped."""
     after = dict(world)
-    set_by: dict[CellT, int] = {}
+    set_by: dict[CellT, set[int]] = {}
     placed = overlaps = 0
     for role, command in moves:
         cells = tuple(command.cells)
@@ -72,9 +72,10 @@ def apply(
                 after.pop(cell, None)
         else:
             placed += 1
-            overlaps += any(set_by.get(cell, role) != role for cell in cells)
+            overlaps += any(set_by.get(cell, set()) - {role} for cell in cells)
             after.update(dict.fromkeys(cells, Placed(command.block, role)))
-        set_by.update(dict.fromkeys(cells, role))
+        for cell in cells:
+            set_by.setdefault(cell, set()).add(role)
     return after, placed, overlaps
 
 
