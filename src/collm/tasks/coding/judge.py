@@ -8,6 +8,7 @@ import functools
 from collections.abc import Sequence
 
 from collm.sandbox import Call, Check, Job, Limits, Raised, Report, Result, Returned, Sandbox, Stopped
+from collm.tasks.coding import said
 from collm.tasks.coding.assembly import Program, assemble, use_of_helper
 from collm.tasks.coding.outcome import Outcome
 from collm.tasks.coding.problems import Case, CodeProblem
@@ -127,7 +128,7 @@ def results(problem: CodeProblem, report: Report) -> list[Tested]:
 def _by_value(case: Case, result: Result) -> Tested:
     if isinstance(result, Returned):
         right = same(result.value, case.expected)
-        return Tested(right, "" if right else f"it gave {result.value!r:.80}")
+        return Tested(right, "" if right else f"it gave {said.value(result.value)}")
     return Tested(False, _text(result), isinstance(result, Stopped) and result.reason == "time")
 
 
@@ -138,11 +139,11 @@ def _by_verdict(case: Case, report: Report) -> Tested:
     ended = report.check_error
     late = isinstance(ended, Stopped) and ended.reason == "time"
     reason = verdict.reason or (_text(ended) if ended is not None else verdict.state)
-    return Tested(False, reason[:200], late and verdict.state == "not reached")
+    return Tested(False, said.line(reason), late and verdict.state == "not reached")
 
 
 def _text(error: Raised | Stopped) -> str:
-    return str(error)[:200]
+    return said.line(str(error))
 
 
 def _passed(problem: CodeProblem, report: Report) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from collm.tasks.coding import said
 from collm.tasks.coding.judge import Diagnosis
 from collm.tasks.coding.outcome import MAXIMUM
 from collm.tasks.coding.problems import AUX, Case, CodeProblem
@@ -57,7 +58,7 @@ def level_feedback(problem: CodeProblem, found: Diagnosis, about_main: bool) -> 
     lines = [
         f"{AUX}: {_definition(outcome.aux_defined, outcome.aux_returns)}",
         f"{problem.entry_point}: {_definition(outcome.main_defined, outcome.main_returns)}",
-        *(f"Syntax error in {name}, {error}" for name, error in found.program.errors.items()),
+        *(f"Syntax error in {name}, {said.line(error)}" for name, error in found.program.errors.items()),
     ]
     if not found.program.errors:
         lines.append("Syntax: ok")
@@ -124,4 +125,4 @@ def passed_feedback(found: Diagnosis) -> str:
 
 def edit_feedback(edit: str) -> str:
     """An expert's version of the agent's own function."""
-    return f"An expert suggests:\n{edit}" if edit else "An expert has no suggestion."
+    return f"An expert suggests:\n{said.well_formed(edit)}" if edit else "An expert has no suggestion."
