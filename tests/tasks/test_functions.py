@@ -191,6 +191,28 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "pays": ({"pays": "chance"}, "Did you mean 'change'"),
     "floor": ({"floor": -1.0}, "floor = -1.0, but empty responses to problem .* earn 0"),
     "ceiling": ({"ceiling": 0.0}, "ceiling = 0.0 must be above 0"),
+    "ceiling of another row": (
+        {"ceiling": lambda row: 0.0 if row["id"] == "r7" else 1.0},
+        "ceiling = 0.0 must be above 0.0, what empty responses to problem 'r7' earn",
+    ),
+    "floor of another row": (
+        {"floor": lambda row: -1.0 if row["id"] == "r7" else 0.0},
+        "floor = -1.0, but empty responses to problem 'r7' earn 0",
+    ),
+    "sometimes per agent": (
+        {"reward": lambda responses, row: [0.0, 0.0] if row["id"] == "r7" else 0.0},
+        "reward gives 2 numbers on problem 'r7' and 1 on|reward gives 1 numbers on problem '..' and 2 on 'r7'",
+    ),
+    "gamma nan": ({"gamma": float("nan")}, "gamma = nan: must be a number from 0 to 1"),
+    "gamma 5": ({"gamma": 5}, "gamma = 5: must be a number from 0 to 1"),
+    "gamma text": ({"gamma": "x"}, "gamma = 'x': must be a number from 0 to 1"),
+    "one prompt": ({"prompts": first}, "must be a list with one function per agent"),
+    "text prompts": ({"prompts": ["a", "b"]}, "must be a list with one function per agent"),
+    "half a turn": ({"turns": 2.5, "transition": again}, r"turns = 2\.5: must be a whole number of at least 1"),
+    "turns 0": ({"turns": 0}, "turns = 0: must be a whole number of at least 1"),
+    "ceiling nan": ({"ceiling": float("nan")}, "ceiling = nan: must be a finite number, or a function"),
+    "floor text": ({"floor": "low"}, "floor = 'low': must be a finite number, or a function"),
+    "best": ({"best": ["aaa", "aaa"]}, "best = .*: must be a function, or left out"),
     "no agents": ({"prompts": []}, "one function per agent"),
 }
 
@@ -201,6 +223,17 @@ def test_what_is_refused(changes: dict[str, Any], message: str) -> None:
         make(**changes)
 
 
+@pytest.mark.parametrize("name", ["", "../x", "a b", ".x", None])
+def test_a_name_has_to_fit_folders_and_commands(name: Any) -> None:
+    with pytest.raises(ConfigError, match=r"must be letters, digits, '-', '_' and '\.'"):
+        from_functions(name, ROWS, [first, second], share, 1.0)
+
+
+def test_the_name_of_a_built_in_task_is_taken() -> None:
+    with pytest.raises(ConfigError, match="name = 'tldr' is a built-in task; choose one other than arxiv, coop-he"):
+        from_functions("tldr", ROWS, [first, second], share, 1.0)
+
+
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "prompt": (
         {"prompts": [first, lambda row: row["wrod"]]},
@@ -209,6 +242,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "reward": ({"reward": raises}, r"reward, .* failed on problem 'r\d' .*ZeroDivisionError: nothing to divide"),
     "three rewards": ({"reward": lambda responses, row: [0.0] * 3}, "3 rewards for 2 agents"),
     "not a number": ({"reward": lambda responses, row: "good"}, "the reward is 'good'"),
+    "no bound": ({"ceiling": lambda row: float("nan")}, "the ceiling is nan; expected finite numbers"),
     "taken name": ({"reward": lambda responses, row: {"score": 0.0}}, "a component is called 'score'"),
 }
 

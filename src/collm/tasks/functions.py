@@ -9,17 +9,20 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from collm.errors import ConfigError, ProblemError, TaskError, unknown_name
+from collm.errors import ConfigError, ProblemError, TaskError
+from collm.tasks.function_settings import (
+    Bound,
+    Functions,
+    Prompt,
+    Responses,
+    Reward,
+    check_name,
+    check_prompts,
+    check_settings,
+)
 from collm.tasks.protocol import JointAction, Message, Observation, Problem, Split, Start, Step, Task
 from collm.tasks.rows import Row, RowProblem, Rows, fingerprint, split_rows
 
-Prompt = str | Sequence[Message | Mapping[str, str]]
-"""A user message, or several messages with ``role`` (system or user) and ``content``."""
-Responses = tuple[str, ...]
-"""One response per agent."""
-Reward = float | Sequence[float] | Mapping[str, float]
-"""For the team, one per agent, or named components: their ``reward``, or their sum if none of them is called so."""
-Bound = float | Callable[[Row], float]
 _MEASURED = ("return", "final", "score", "paper_score", "turns")
 _TOLERANCE = 1e-9
 
@@ -34,23 +37,6 @@ class FunctionOptions:
     """The turn limit."""
     rows: str
     """A hash of the rows and their splits."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Functions:
-    """What :func:`from_functions` was given."""
-
-    prompts: tuple[Callable[[Row], Prompt], ...]
-    reward: Callable[[Responses, Row], Reward]
-    ceiling: Bound
-    floor: Bound | None
-    transition: Callable[[Row, tuple[Responses, ...], int], Sequence[Prompt] | None] | None
-    turns: int
-    pays: Literal["change", "each"]
-    gamma: float
-    best: Callable[[Row], Sequence[str]] | None
-    single: Callable[[str], Sequence[str]] | None
-    single_prompt: Callable[[Row], Prompt] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,29 +121,16 @@ def from_functions(
     histories ``[list(agent) for agent in zip(*responses)]``; what it repeats of earlier turns can go. Its early end is
     a ``transition`` that returns None, its paid turns are ``pays="each"``.
     """
+    check_name(name)
+    check_prompts(prompts)
     given = Functions(
         tuple(prompts), reward, ceiling, floor, transition, turns, pays, gamma, best, single, single_prompt
     )
-    _check_settings(given)
+    check_settings(given)
     problems = split_rows(rows, id, held_out, seed)
     named = {"name": name, "summary": summary or f"{len(prompts)} agents, {turns} turns, from functions"}
     kind: type[FunctionTask] = type("FunctionTask", (FunctionTask,), named)
     return kind(given, problems)
-
-
-def _check_settings(given: Functions) -> None:
-    if not given.prompts:
-        raise ConfigError("prompts is empty: give one function per agent.")
-    if given.turns < 1:
-        raise ConfigError(f"turns = {given.turns}: must be at least 1.")
-    if given.turns > 1 and given.transition is None:
-        raise ConfigError(f"turns = {given.turns} needs transition=, which says what agents see at later turns.")
-    if given.turns == 1 and given.transition is not None:
-        raise ConfigError("transition= means something only with several turns. Set turns=, or leave it out.")
-    if given.pays not in ("change", "each"):
-        raise unknown_name("value for pays", given.pays, ("change", "each"))
-    if given.single_prompt is not None and given.single is None:
-        raise ConfigError("single_prompt= means something only with single=, which splits what the one writer wrote.")
 
 
 class FunctionTask(Task):
@@ -179,7 +152,18 @@ class FunctionTask(Task):
         self._floors: dict[str, float] = {}
         for problem in self._by_id.values():
             self._opening(problem)
-        self.per_agent_rewards = self._first_look(problems["train"][0]) > 1 and not one_writer
+        self.per_agent_rewards = self._look(list(self._by_id.values())) > 1 and not one_writer
+
+    def _look(self, problems: Sequence[RowProblem]) -> int:
+        """Ask every row for the reward of empty responses once; returns how many numbers it is."""
+        counts = [self._first_look(problem) for problem in problems]
+        for problem, count in zip(problems, counts, strict=True):
+            if count != counts[0]:
+                raise ConfigError(
+                    f"the task '{self.name}': reward gives {count} numbers on problem {problem.id!r} and {counts[0]} on "
+                    f"{problems[0].id!r}. Let it give the same number of them for every row."
+                )
+        return counts[0]
 
     def _first_look(self, problem: RowProblem) -> int:
         """Ask for the reward of empty responses once; returns how many numbers it is."""
@@ -294,14 +278,14 @@ class FunctionTask(Task):
     def floor(self, problem: Problem) -> float:
         assert isinstance(problem, RowProblem)
         if self.given.floor is not None:
-            return _bound(self.given.floor, problem)
+            return _bound(self.given.floor, problem, "floor")
         if problem.id not in self._floors:
             self._floors[problem.id] = self._outcome(problem, ("",) * self.roles).value
         return self._floors[problem.id]
 
     def ceiling(self, problem: Problem) -> float:
         assert isinstance(problem, RowProblem)
-        return _bound(self.given.ceiling, problem)
+        return _bound(self.given.ceiling, problem, "ceiling")
 
     def paper_score(self, problem: Problem, state: FunctionState) -> float:
         """The score: no table of the paper has this task."""
@@ -365,15 +349,15 @@ def as_outcome(reward: Reward, agents: int) -> Outcome:
     return Outcome(rewards, {"reward": sum(rewards) / agents, **own})
 
 
-def _number(value: Any) -> float:
+def _number(value: Any, what: str = "reward") -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"the reward is {value!r:.80}; expected finite numbers") from None
+        number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"the reward is {value!r:.80}; expected finite numbers")
+        raise ValueError(f"the {what} is {value!r:.80}; expected finite numbers")
     return number
 
 
-def _bound(bound: Bound, problem: RowProblem) -> float:
-    return _number(bound(problem.row) if callable(bound) else bound)
+def _bound(bound: Bound, problem: RowProblem, what: str) -> float:
+    return _number(bound(problem.row) if callable(bound) else bound, what)
