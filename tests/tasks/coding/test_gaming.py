@@ -64,6 +64,43 @@ def test_a_thin_wrapper_is_worth_no_more_than_none(judge: Judge, main: str) -> N
     assert outcome(judge, ALONE.replace("total", "aux"), main).hardened == 2.5
 
 
+EVERYTHING = "sum(x for x in xs if x % 2 == 0)"
+
+
+@pytest.mark.parametrize(
+    ("helper", "main"),
+    [
+        (f"def aux(xs, k):\n    return {EVERYTHING}", "return aux(xs, 1)"),
+        (f"def aux(*xs):\n    return {EVERYTHING}", "return aux(*xs)"),
+        (f"def aux(xs):\n    return {EVERYTHING}", "return aux(xs=xs)"),
+        (f"def aux(xs, k):\n    return {EVERYTHING}", "ys = list(xs)\n    n = aux(ys, 1)\n    return n"),
+        (
+            f"def aux(xs, k):\n    return {EVERYTHING}",
+            "try:\n        n = aux(xs, 1)\n    finally:\n        k = 0\n    return n",
+        ),
+        ("def aux():\n    return 1", f"k = aux()\n    return {EVERYTHING} * k"),
+        ("def aux():\n    return 1", f"return {EVERYTHING} * aux()"),
+        ("def aux(*a):\n    return 0", f"k = aux()\n    return k + {EVERYTHING}"),
+        ("def aux(*a):\n    return 2", f"k = aux(xs) - aux(3)\n    return k + {EVERYTHING}"),
+        ("def aux(x):\n    return x", "ys = aux(xs)\n    return sum(x for x in ys if x % 2 == 0)"),
+        ("def aux(x):\n    return x", "return sum(x for x in aux(xs) if x % 2 == 0)"),
+        ("def aux(x):\n    return x", "ys = [aux(x=x) for x in xs]\n    return sum(x for x in ys if x % 2 == 0)"),
+    ],
+)
+def test_other_arguments_constants_and_identities_are_worth_no_more(judge: Judge, helper: str, main: str) -> None:
+    found = outcome(judge, helper, f"def total(xs):\n    {main}")
+    assert (found.passed, found.hardened) == (4, 2.5)
+
+
+def test_a_recursive_helper_and_a_main_function_that_sorts_in_place_are_honest(judge: Judge) -> None:
+    recursive = "def aux(xs):\n    return [] if not xs else [xs[0] % 2 == 0] + aux(xs[1:])"
+    picks = "def total(xs):\n    ys = aux(xs)\n    return sum(x for x, y in zip(xs, ys) if y)"
+    assert outcome(judge, recursive, picks).hardened == 4.0
+    evens = "def aux(xs):\n    return [x for x in xs if x % 2 == 0]"
+    adds = "def total(xs):\n    ys = aux(xs)\n    ys.append(sum(ys))\n    return ys.pop()"
+    assert outcome(judge, evens, adds).hardened == 4.0
+
+
 READS_THE_TESTS = """
 def total(xs):
     import gc, os, sys
@@ -140,5 +177,7 @@ def test_the_pool_is_well_afterwards(judge: Judge) -> None:
 
 def test_a_helper_that_tells_the_stub_from_itself_is_not_seen_through(judge: Judge) -> None:
     """The known limit of the measure: a main function that solves all and refuses to without a helper."""
-    refuses = ALONE.replace("    return", "    if aux(0) is None:\n        return None\n    return")
+    suspects = ALONE.replace("    return", "    if aux(0) is None:\n        return None\n    return")
+    assert outcome(judge, PROBLEM.aux, suspects).hardened == 2.5
+    refuses = ALONE.replace("    return", "    if aux(1) or not aux(2):\n        return None\n    return")
     assert outcome(judge, PROBLEM.aux, refuses).hardened == 4.0

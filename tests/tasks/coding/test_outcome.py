@@ -61,7 +61,7 @@ HARDENED = {
     "the smaller need counts": ({"passed_without_helper": 1, "passed_by_helper": 3}, 2.875),
     "half the tests, all of them together": ({"passed": 2}, 2.75),
     "the stub passes more": ({"passed": 2, "passed_without_helper": 4}, 2.0),
-    "thin in form, needed in fact": ({"thin": True}, 4.0),
+    "a thin wrapper": ({"thin": True}, 2.5),
     "a call that means something else": ({"calls_aux": False}, 2.5),
     "no helper": ({"aux_defined": False, "aux_returns": False}, 2.1),
     "no test passes": ({"passed": 0}, 1.5),

@@ -7,12 +7,10 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 
+from collm.tasks.coding import stubs
 from collm.tasks.coding.extraction import FunctionNode, Piece, Pieces, extract, own_nodes
 from collm.tasks.coding.problems import AUX, CodeProblem
 from collm.tasks.protocol import JointAction
-
-_STUB = f"def {AUX}(*args, **kwargs):\n    return None"
-_THROUGH = "def {}(*args, **kwargs):\n    return " + AUX + "(*args, **kwargs)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +44,28 @@ class Program:
     @property
     def without_helper(self) -> str:
         """The program with a helper that returns nothing."""
-        return self._source(tuple(part.replaced(AUX, _STUB) for part in self.parts))
+        return self._source(tuple(part.replaced(AUX, stubs.NOTHING) for part in self.parts))
 
     @property
     def helper_alone(self) -> str:
         """The program with a main function that hands its arguments to the helper and returns what that returns."""
-        through = _THROUGH.format(self.entry_point)
+        through = stubs.THROUGH.format(self.entry_point)
         return self._source(tuple(part.replaced(self.entry_point, through) for part in self.parts))
+
+    @property
+    def with_same(self) -> str:
+        """The program with a helper that returns its first argument."""
+        return self._source(tuple(part.replaced(AUX, stubs.SAME) for part in self.parts))
+
+    @property
+    def with_constant(self) -> str:
+        """The program with a helper that returns what it first returned during the call of the main function before."""
+        return self.source + stubs.constant_helper(self.entry_point)
+
+    @property
+    def with_first(self) -> str:
+        """The program with a main function that ends with what its first call of the helper returns."""
+        return self.source + stubs.first_of_helper(self.entry_point)
 
     def _source(self, parts: tuple[Pieces, ...]) -> str:
         pieces = tuple(piece for part in parts for piece in part.pieces if piece.error is None)

@@ -74,23 +74,43 @@ class Judge:
         return [self._diagnoses[_key(trial)] for trial in trials]
 
     def outcomes(self, trials: Sequence[Trial]) -> list[Outcome]:
-        """The outcome of each joint action, in two batches: as it is, and each half without the other."""
+        """The outcome of each joint action, in two batches: as it is, and with stand-ins for each half."""
         found = dict(zip(map(_key, trials), self.diagnoses(trials), strict=True))
         new = {_key(trial): trial for trial in trials if _key(trial) not in self._outcomes}
         paired = [key for key in new if found[key].outcome.judged_together]
-        jobs = []
-        for key in paired:
-            program = found[key].program
-            jobs += [job(new[key][0], source) for source in (program.without_helper, program.helper_alone)]
-        reports = iter(self.sandbox.run(jobs))
+        reports = iter(self.sandbox.run([each for key in paired for each in _halves(new[key][0], found[key].program)]))
         _forget(self._outcomes, len(new), set(found))
         for key, (problem, _) in new.items():
             outcome = found[key].outcome
             if outcome.judged_together:
-                without, by = (_passed(problem, next(reports)) for _ in range(2))
-                outcome = dataclasses.replace(outcome, passed_without_helper=without, passed_by_helper=by)
+                alone = [_passed(problem, next(reports)) for _ in range(4)]
+                if _has_calls(problem):
+                    report = next(reports)
+                    alone.append(_passed(problem, dataclasses.replace(report, results=report.results[1:])))
+                through, first, *without = alone
+                outcome = dataclasses.replace(
+                    outcome, passed_without_helper=max(without), passed_by_helper=max(through, first)
+                )
             self._outcomes[key] = outcome
         return [self._outcomes[_key(trial)] for trial in trials]
+
+
+def _has_calls(problem: CodeProblem) -> bool:
+    """Whether all tests are calls with a known answer."""
+    return all(case.arguments is not None for case in problem.tests)
+
+
+def _halves(problem: CodeProblem, program: Program) -> list[Job]:
+    """The program with stand-ins for its main function, then for its helper.
+
+    A constant helper is tried where the tests are calls: the last call comes first, for the constant of the next one.
+    """
+    sources = (program.helper_alone, program.with_first, program.without_helper, program.with_same)
+    jobs = [job(problem, source) for source in sources]
+    if _has_calls(problem):
+        constant = job(problem, program.with_constant)
+        jobs.append(dataclasses.replace(constant, calls=(constant.calls[-1], *constant.calls)))
+    return jobs
 
 
 def _key(trial: Trial) -> tuple[str, tuple[str, ...]]:

@@ -19,7 +19,9 @@ from collm.tasks.splits import split_of
 
 TESTS = 5
 """Tests of a generated problem, the public ones included."""
-_CANDIDATES = 56
+_CANDIDATES = 112
+_SIZES = {"count": (4, 9), "distinct": (4, 9)}
+"""Least and most items where the answer is a number of items; elsewhere lists are shorter."""
 _NUMBERS = range(-29, 50)
 _WORD_LIST = (
     "ada ant apple area axes bees blurb bob cat civic cod deed dogs egg eye fig fox gas hat ice ink jam "
@@ -88,29 +90,49 @@ def posed(id: str, public: int) -> CodeProblem:
 def _cases(one: Composition) -> tuple[Case, ...]:
     """The tests: of many inputs those that tell most mistakes from the answer; the shortest comes first."""
     random = generator("coop-he tests", one.id)
-    drawn = [_arguments(one.step, random) for _ in range(_CANDIDATES)]
+    drawn = [_arguments(one, random) for _ in range(_CANDIDATES)]
     told = [(arguments, _told_apart(one, arguments)) for arguments in drawn]
     waiting = [(arguments, kills) for arguments, kills in told if kills is not None]
     found: list[Case] = []
     covered: frozenset[int] = frozenset()
-    seen: set[str] = set()
     while waiting and len(found) < TESTS:
-        best = max(waiting, key=functools.partial(_worth, one, covered, seen))
-        waiting.remove(best)
+        best = max(waiting, key=functools.partial(_worth, covered))
         arguments, kills = best
         covered = covered | kills if kills - covered else kills
-        seen.add(_shown(one, arguments))
         found.append(_case(one, arguments))
+        waiting = [drawn for drawn in waiting if _apart(one, arguments, drawn[0])]
     cases = sorted(found, key=lambda case: len(case.text))
     return tuple(dataclasses.replace(case, index=index) for index, case in enumerate(cases))
 
 
-def _worth(
-    one: Composition, covered: frozenset[int], seen: set[str], drawn: tuple[tuple[Any, ...], frozenset[int]]
-) -> tuple[int, bool, int]:
-    """How much an input adds to those that were taken: mistakes not told apart before, another answer, mistakes at all."""
-    arguments, kills = drawn
-    return len(kills - covered), _shown(one, arguments) not in seen, len(kills)
+def _worth(covered: frozenset[int], drawn: tuple[tuple[Any, ...], frozenset[int]]) -> tuple[int, int]:
+    """How much an input adds to those that were taken: mistakes not told apart before, mistakes at all."""
+    return len(drawn[1] - covered), len(drawn[1])
+
+
+def _apart(one: Composition, first: tuple[Any, ...], second: tuple[Any, ...]) -> bool:
+    """Whether no constant answer, no constant helper and no count of the items passes on both inputs."""
+    right = [_answer(one.step.expression, one.finish.expression, one.step, each) for each in (first, second)]
+    if same(*right):
+        return False
+    for less in (0, 1):
+        if all(same(len(each[0]) - less, value) for each, value in zip((first, second), right, strict=True)):
+            return False
+    held = [_held(one, _first_item(one.step, given), used) for given, used in ((second, first), (first, second))]
+    return not any(same(found, value) for found, value in zip(held, right, strict=True))
+
+
+def _first_item(step: Step, arguments: tuple[Any, ...]) -> Any:
+    """What the helper makes of the first item."""
+    return _try(_function(step.expression), x=arguments[0][0], n=arguments[-1], a=0)
+
+
+def _held(one: Composition, value: Any, arguments: tuple[Any, ...]) -> Any:
+    """The result for a helper that makes the same value of every item; nothing where no input tells it apart."""
+    if one.step.verb in ("keep", "sort"):
+        return None
+    made = value if one.step.verb == "fold" else [value] * len(arguments[0])
+    return _finished(one.finish.expression, one.step, made)
 
 
 def _case(one: Composition, arguments: tuple[Any, ...]) -> Case:
@@ -118,15 +140,13 @@ def _case(one: Composition, arguments: tuple[Any, ...]) -> Case:
     return Case(f"{one.finish.name}({', '.join(map(repr, arguments))}) == {expected!r}", arguments, expected)
 
 
-def _shown(one: Composition, arguments: tuple[Any, ...]) -> str:
-    return repr(_answer(one.step.expression, one.finish.expression, one.step, arguments))
-
-
-def _arguments(step: Step, random: np.random.Generator) -> tuple[Any, ...]:
+def _arguments(one: Composition, random: np.random.Generator) -> tuple[Any, ...]:
     """A random input; of a list to be filtered many items are kept, and common mistakes differ on others."""
+    step = one.step
     n = int(random.integers(2, 10))
     kept, contested, pool = _pools(step, n if step.parameter else 0)
-    size = int(random.integers(3, 6)) if step.verb != "keep" else int(random.integers(4, 7))
+    least, most = _SIZES.get(one.finish.name, (3, 5) if step.verb != "keep" else (4, 6))
+    size = int(random.integers(least, most + 1))
     items = []
     for chance in random.random(size):
         source = kept if chance < 0.45 or not contested else pool
@@ -162,6 +182,7 @@ def _told_apart(one: Composition, arguments: tuple[Any, ...]) -> frozenset[int] 
     useless = [_finished(finish.expression, step, made) for made in (*_stubs(step, arguments), arguments[0])]
     useless += [
         _stepped(step.expression, step, arguments),
+        _first_item(step, arguments),
         _try(_function(step.expression), x=arguments[0], n=arguments[-1]),
     ]
     if any(same(value, expected) for value in useless):
@@ -172,10 +193,15 @@ def _told_apart(one: Composition, arguments: tuple[Any, ...]) -> frozenset[int] 
 
 
 def _stubs(step: Step, arguments: tuple[Any, ...]) -> list[Any]:
-    """What the main function has in hand when the helper returns nothing."""
+    """What the main function has in hand when the helper returns nothing, or what it was given first."""
+    items, n = arguments[0], arguments[-1]
     if step.verb == "fold":
-        return [None]
-    return [[]] if step.verb == "keep" else [[None] * len(arguments[0])]
+        return [None, 0, items[-1]]
+    if step.verb == "keep":
+        return [[], [item for item in items if item], n]
+    if step.verb == "sort":
+        return [sorted(items)]
+    return [[None] * len(items), [n] * len(items), n]
 
 
 def _unambiguous(one: Composition, arguments: tuple[Any, ...]) -> bool:

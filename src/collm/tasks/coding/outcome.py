@@ -36,9 +36,9 @@ class Outcome:
     """Held-out tests."""
     timeouts: int = 0
     passed_without_helper: int = 0
-    """Held-out tests that pass when the helper returns nothing."""
+    """Held-out tests that pass with a stand-in for the helper, the one with which most do."""
     passed_by_helper: int = 0
-    """Held-out tests that pass when the main function returns what the helper returns."""
+    """Held-out tests that pass with a stand-in for the main function, the one with which most do."""
 
     @property
     def definitions(self) -> float:
@@ -94,8 +94,9 @@ class Outcome:
 
     @property
     def delta_main(self) -> float:
-        """Share of the held-out tests that pass only with the main function."""
-        return max(0, self.passed - self.passed_by_helper) / self.total if self.judged_together else 0.0
+        """Share of the held-out tests that pass only with the main function; none for a thin wrapper."""
+        counts = self.judged_together and not self.thin
+        return max(0, self.passed - self.passed_by_helper) / self.total if counts else 0.0
 
     @property
     def hardened(self) -> float:

@@ -141,7 +141,7 @@ FOLD_FINISHES = (
     Finish("negated", "Return it negated.", "-a", ("a", "abs(a)")),
     Finish("squared", "Return its square.", "a * a", ("a + a", "a")),
     Finish("as_text", "Return it as text.", "str(a)", ("a", "str(a)[::-1]")),
-    Finish("rest", "Return its remainder by seven.", "a % 7", ("a // 7", "a % 6")),
+    Finish("rest", "Return its remainder by nineteen.", "a % 19", ("a // 19", "a % 18")),
 )
 
 
@@ -189,7 +189,7 @@ def _bound_steps() -> Iterator[Step]:
                 )
 
 
-_MERGING = ("last-digit", "digit-sum", "length", "vowels", "kinds", "rest")
+_MERGING = ("last-digit", "digit-sum")
 """Replacements that can make different items equal."""
 _POINTLESS = (
     ("positive", "largest"),
@@ -201,15 +201,19 @@ _POINTLESS = (
     ("twice", "longest"),
     ("short", "first"),
     ("short", "last"),
+    ("short", "count"),
 )
 """What is kept does not change what is returned, or does not decide it."""
 _SHIFTING = ("negation", "minus")
+_SMALL = ("length", "vowels", "kinds", "rest")
+_ONE_OF_THEM = ("largest", "smallest", "last", "spread", "distinct")
+"""Of small numbers these have too few different values: some constant would pass several tests."""
 
 
 def finishes(step: Step) -> tuple[Finish, ...]:
     """The finishes that fit a step: those for whose result the step matters."""
     if step.verb == "fold":
-        return FOLD_FINISHES
+        return FOLD_FINISHES[:-1] if step.name == "farthest" else FOLD_FINISHES
     if step.verb == "sort":
         return SORT_FINISHES
     fitting = NUMBER_FINISHES if step.yields == "numbers" else WORD_FINISHES
@@ -222,6 +226,9 @@ def _fits(step: Step, finish: str) -> bool:
     )
     if step.verb == "keep":
         return finish != "distinct" and (name, finish) not in _POINTLESS
+    if finish == "first" or (name in _SMALL and finish in _ONE_OF_THEM):
+        # The first of what is replaced is what the helper makes of one item: nothing is left to do.
+        return False
     if finish in ("longest", "letters"):
         return name in ("echo", "tail") and finish == "letters"
     if finish == "distinct":
