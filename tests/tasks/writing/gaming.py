@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,12 @@ from collm.tasks.writing import lexicon
 ONE_OF_EACH = tuple(phrases[0] for phrases in lexicon.transitions().values())
 """One connective per category."""
 COVERING = ("first of all", "for example", "indeed", "because", "if", "while", "similarly", "in summary")
+
+NOUNS = (
+    *("people", "house", "water", "money", "story", "child", "world", "school", "country", "family", "night", "table"),
+    *("river", "garden", "market"),
+)
+"""Words that stand in no source, or in few: what a copy is padded with to look like one's own words."""
 
 Strategy = Callable[[str], tuple[str, str]]
 
@@ -106,7 +113,43 @@ def copied(lengths: tuple[int, int]) -> dict[str, Strategy]:
         mixed = [words[i] for i in generator("shuffle").permutation(len(words))]
         return _cut(mixed, first), _sprinkled(mixed)
 
+    def mixed(words: list[str], seed: str) -> list[str]:
+        return [words[i] for i in generator("mixed", seed).permutation(len(words))]
+
+    def padded(words: list[str], count: int, nouns: int) -> list[str]:
+        """The words, or a part of them, with nouns strewn in between."""
+        out = list(words[: max(1, count - nouns)])
+        for place, noun in enumerate(NOUNS[:nouns]):
+            out.insert(min(len(out), (place + 1) * (len(out) // nouns + 1)), noun)
+        return out
+
+    def pair(words: list[str], nouns: int, salad: bool) -> tuple[str, str]:
+        second = padded(mixed(words, "second") if salad else words, lengths[1], nouns)
+        one = padded(mixed(words, "first") if salad else words, first, min(nouns, max(5, first // 5)))
+        return _cut(one, max(first, len(one))), _sprinkled([*second, *NOUNS[nouns:]])
+
+    def third(source: str, salad: bool) -> tuple[str, str]:
+        words = source.split()
+        part = words[: max(8, len(words) // 3)]
+        if salad:
+            part, words = mixed(part, "third"), mixed(words, "whole")
+        return " ".join([*part, *NOUNS[:6]]), " ".join([_sprinkled(words), *NOUNS])
+
+    def content(source: str) -> list[str]:
+        return [word for word in lexicon.words(source) if word not in lexicon.stop_words()]
+
     return {
+        **{
+            f"{name}{nouns} nouns, connectives": functools.partial(
+                lambda s, nouns, salad: pair(s.split(), nouns, salad), nouns=nouns, salad=salad
+            )
+            for nouns in (5, 10, 15)
+            for name, salad in (("", False), ("shuffled, ", True))
+        },
+        "a third and all of it, nouns, connectives": lambda s: third(s, False),
+        "a third and all of it shuffled, nouns, connectives": lambda s: third(s, True),
+        "its content words, nouns, connectives": lambda s: pair(content(s), 10, False),
+        "a salad of its content words, nouns, connectives": lambda s: pair(content(s) * 2, 15, True),
         "both": lambda s: (s, s),
         "first only": lambda s: (s, ""),
         "second only": lambda s: ("", s),

@@ -55,3 +55,34 @@ scans reveal that amphipathic helices with a central proline are favoured, consi
 The released software allows groups without structural expertise to rank libraries overnight, and suggests that
 modest experimental budgets suffice to discover leads against resistant strains.""",
 )
+
+SUMMARIES = (
+    (
+        """After I moved to Denver for a job, my best friend from college stopped answering. She says she is stressed by a
+hospital project, but friends report that she is dating and climbing. I already have a ticket for her mother's
+birthday dinner and do not know whether to write one honest letter first or to talk in person.""",
+        """First of all, the writer feels hurt because a friend of many years, with whom she shared an apartment in
+college, has gone quiet since the spring. They used to call every Sunday evening; then calls were missed and
+excuses came by text, for example a stressful project. In fact about fifteen messages since August have earned
+only three short replies, while mutual friends say that the woman has time for climbing every weekend. Similarly
+the family gives different advice: the husband wants a direct confrontation, although the sister believes that
+distance simply makes friendships fade. If she travels in November, she would rather not ruin the celebration
+with drama. In summary, she checks her phone at lunch, feels embarrassed, and asks whether a letter before the
+trip is wiser than waiting.""",
+    ),
+    (
+        """A property manager praised my clean studio in Portland, and now the landlord claims $1,450 for an old carpet and
+a blind that was broken when I came. I have emails and a film of every room. Should I begin with a certified
+letter or go to small claims court?""",
+        """First of all, the tenant lived in the studio for three years and left it in good order: the oven was cleaned, a
+wall painted, nail holes patched. Indeed the manager called everything wonderful after a walkthrough of five
+minutes. However, a letter now asks for a replacement carpet, although a neighbour says that the old one was at
+least ten years of age, and for a blind whose damage had been reported by email in the first week. Because the
+law of the state seems to want receipts and depreciation, a bare total on an invoice may not be enough; for
+example, nobody subtracted the age of the carpet. If the matter went to court, fees and lost wages would hurt
+somebody who earns $2,600 a month. Similarly the deposit was meant to pay for the move. In summary, the question
+is whether photographs and a certified letter can bring the landlord to negotiate, while the money is still
+held.""",
+    ),
+)
+"""What somebody who read the posts would write about each of them, the summary and the elaboration."""

@@ -159,6 +159,7 @@ def test_hardened_is_the_formula() -> None:
     rewarded = numbers["level1"] + numbers["level2"] + numbers["level3"] + numbers["jaccard_reward"]
     rewarded += 0.4 * transition_scale(int(numbers["categories_whole"]))
     trust = numbers["grounding"] ** 2 * (1 - numbers["repetition"]) ** 2 * min(1.0, numbers["own_words"] / 0.1)
+    trust *= min(1.0, (0.7 - numbers["copied"]) / 0.1) * min(1.0, (numbers["ordered"] - 0.35) / 0.15)
     assert numbers["repetition"] > 0
     assert numbers["unknown"] > 0
     assert numbers["hardened"] == pytest.approx(trust * rewarded - 0.5 * numbers["unknown"])
@@ -191,7 +192,8 @@ def test_ranges(shape: scoring.Shape, source: str, first: str, second: str) -> N
     assert 0 <= numbers["paper"] <= numbers["paper_ungated"] + 1e-12
     assert numbers["paper_ungated"] <= MAXIMUM + 1e-12
     assert 0 <= numbers["hardened"] <= numbers["paper"] + 1e-12
-    for name in ("recall", "grounding", "repetition", "unknown", "own_words", "jaccard", "gate1", "gate2", "gate3"):
+    shares = ("recall", "grounding", "repetition", "unknown", "own_words", "copied", "ordered", "jaccard")
+    for name in (*shares, "gate1", "gate2", "gate3"):
         assert 0 <= numbers[name] <= 1
     assert numbers["categories_whole"] <= numbers["categories"] or shape.transitions_in_both
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from collm.tasks.writing import lexicon
+from collm.tasks.writing.thread import follow, grams, read
 
 STRUCTURE, LENGTH, VOCABULARY, TRANSITIONS, COHERENCE = 0.5, 1.0, 0.5, 0.4, 0.6
 """What the parts are worth at most; transitions reach 0.95 of theirs with all categories."""
@@ -21,6 +22,10 @@ RECALL_ENOUGH = 0.5
 """Share of the source's content words from which on the hardened reward asks for no more."""
 OWN_ENOUGH = 0.1
 """Share of a text's distinct words that have to be its own; with fewer it is a copy."""
+WRITTEN, COPY = 0.6, 0.7
+"""Share of copied runs: up to the first a text is written, from the second on it is a copy and worth nothing."""
+DISORDER, ORDER = 0.35, 0.5
+"""Share of successive words that are near in the source: up to the first a text is a salad, from the second on none."""
 UNKNOWN_COST = 0.5
 _REPEATED = 4
 
@@ -143,24 +148,29 @@ def _honesty(source: str, texts: Sequence[str], found: Sequence[Sequence[str]]) 
     written = [word for each in found for word in each]
     recall = len(wanted & set(written)) / len(wanted) if wanted else 1.0
     known, there = lexicon.known_words(), frozenset(original)
+    followed = [follow(read(source), each) for each in found]
     return {
         "recall": recall,
         "grounding": min(1.0, recall / RECALL_ENOUGH),
         "repetition": max(map(_repetition, found)),
         "unknown": _ratio(sum(word not in known and word not in there for word in written), len(written)),
         "own_words": min(_own_words(there, each) for each in found),
+        "copied": max(copied for copied, _ in followed),
+        "ordered": min(ordered for _, ordered in followed),
     }
 
 
 def _trust(honesty: Mapping[str, float]) -> float:
-    """g²·(1 − repetition)²·own: the share of the reward that a grounded, varied text in words of its own may keep."""
+    """g²·(1 − repetition)²·own·written·order: the share that a grounded, varied text in words of its own may keep."""
     own = min(1.0, honesty["own_words"] / OWN_ENOUGH)
-    return honesty["grounding"] ** 2 * (1.0 - honesty["repetition"]) ** 2 * own
+    written = min(1.0, max(0.0, (COPY - honesty["copied"]) / (COPY - WRITTEN)))
+    order = min(1.0, max(0.0, (honesty["ordered"] - DISORDER) / (ORDER - DISORDER)))
+    return honesty["grounding"] ** 2 * (1.0 - honesty["repetition"]) ** 2 * own * written * order
 
 
 def _repetition(found: Sequence[str]) -> float:
     """The share of word 4-grams that occur more than once in their text."""
-    counts = Counter(_grams(found, _REPEATED))
+    counts = Counter(grams(found, _REPEATED))
     return _ratio(sum(count for count in counts.values() if count > 1), counts.total())
 
 
@@ -168,10 +178,6 @@ def _own_words(original: frozenset[str], found: Sequence[str]) -> float:
     """The share of a text's distinct words that are neither the source's nor part of a transition."""
     distinct = set(found)
     return _ratio(len(distinct - original - lexicon.transition_words()), len(distinct))
-
-
-def _grams(found: Sequence[str], size: int) -> list[tuple[str, ...]]:
-    return list(zip(*(found[start:] for start in range(size)), strict=False))
 
 
 def _jaccard(one: frozenset[str], other: frozenset[str]) -> float:
