@@ -106,24 +106,71 @@ def test_an_answer_is_asked_for_once_and_repeated_from_the_record(server: Server
         expert_task(record)
 
 
-@pytest.mark.parametrize(
-    "answers", [[(500, GOOD)], [(200, "no edit at all")], [(200, "{}")], [(200, '{"aux": [1], "main": 2}')]]
-)
-def test_failures_are_empty_edits_after_three_tries(
-    server: Server, tmp_path: Path, answers: list[tuple[int, str]]
-) -> None:
-    server.answers = answers
+@pytest.mark.parametrize("answer", ["no edit at all", "{}", '{"aux": [1], "main": 2}', ""])
+def test_an_answer_without_an_edit_is_no_suggestion(server: Server, tmp_path: Path, answer: str) -> None:
+    server.answers = [(200, answer)]
     assert "An expert has no suggestion." in after(expert_task(tmp_path / "r.jsonl", server.url))[0]
     assert len(server.asked) in (1, 3)
+    assert "An expert has no suggestion." in after(expert_task(tmp_path / "r.jsonl"))[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "advice"),
+    [
+        (401, ConfigError, "environment variable SOME_KEY"),
+        (404, ConfigError, r"check task\.expert\.url and task\.expert\.model"),
+        (429, TaskError, "try again later"),
+        (500, TaskError, "try again later"),
+    ],
+)
+def test_a_refusal_stops_the_run_and_is_not_recorded(
+    server: Server, tmp_path: Path, status: int, kind: type[Exception], advice: str
+) -> None:
+    server.answers = [(status, GOOD)]
+    record = tmp_path / "r.jsonl"
+    with pytest.raises(kind, match=f"status {status} in 3 tries.*{advice}"):
+        after(expert_task(record, server.url, key_variable="SOME_KEY"))
+    assert len(server.asked) == 3
+    assert record.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "words"),
+    [
+        ("http://127.0.0.1:9/v1", TaskError, "gave no answer in 3 tries"),
+        ("no address", ConfigError, "is no address"),
+        ("ftp://127.0.0.1/v1", ConfigError, "is no address"),
+        ("http://[::1/v1", ConfigError, "is no address"),
+    ],
+)
+def test_nobody_there_stops_the_run(tmp_path: Path, url: str, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words):
+        after(expert_task(tmp_path / "r.jsonl", url, seconds=2.0))
+
+
+def test_answers_beside_a_failure_are_kept(server: Server, tmp_path: Path) -> None:
+    server.answers = [(200, GOOD), (500, "")]
+    record = tmp_path / "r.jsonl"
+    task = expert_task(record, server.url)
+    state = task.reset(PROBLEM).state
+    moves = [Move(PROBLEM, state, WRONG), Move(PROBLEM, state, [WRONG[0], ""])]
+    with pytest.raises(TaskError, match="status 500"):
+        task.prepare(moves)
+    assert len(record.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("none/r.jsonl", "no folder"), (".", "cannot be read"), ("latin", "is not UTF-8")]
+)
+def test_a_record_that_cannot_be_one_is_refused_at_once(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "latin").write_bytes(b"\xe9\n")
+    with pytest.raises(ConfigError, match=f"task.expert.record: .*{words}"):
+        expert_task(tmp_path / name)
 
 
 def test_a_later_try_may_succeed(server: Server, tmp_path: Path) -> None:
     server.answers = [(503, ""), (200, "{"), (200, GOOD)]
     assert "x % 2 == 0" in after(expert_task(tmp_path / "r.jsonl", server.url))[0]
-
-
-def test_nobody_there_is_an_empty_edit(tmp_path: Path) -> None:
-    assert "no suggestion" in after(expert_task(tmp_path / "r.jsonl", "http://127.0.0.1:9/v1", seconds=2.0))[0]
 
 
 def test_without_a_record_the_task_is_refused(tmp_path: Path) -> None:

@@ -11,14 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
-from collm.errors import ConfigError, TaskError
+from collm.errors import CollmError, ConfigError, TaskError
 from collm.options import Range
+from collm.tasks.coding import said
 from collm.tasks.coding.assembly import Program
 from collm.tasks.coding.problems import AUX, CodeProblem
 
 TEMPERATURE = 0.3
 MAX_TOKENS = 2048
 TRIES = 3
+_PASSING = (408, 429)
+"""Refusals that may pass."""
 _TOGETHER = 8
 """Questions that are asked at the same time."""
 _SYSTEM = "You review Python code and answer with one JSON object, nothing else."
@@ -66,7 +69,10 @@ class Expert:
         self._answers = _read(self._record)
 
     def edits(self, questions: Sequence[Question]) -> list[Edit]:
-        """The edits for these programs, in their order. Raises TaskError if one is not recorded and nobody can be asked."""
+        """The edits for these programs, in their order.
+
+        Raises TaskError or ConfigError for one that is neither recorded nor to be had.
+        """
         asked = [_question(problem, program) for problem, program in questions]
         keys = [_key(self.options, text) for text in asked]
         missing = {key: text for key, text in zip(keys, asked, strict=True) if key not in self._answers}
@@ -82,12 +88,16 @@ class Expert:
             )
         client = _Client(self.options)
         with ThreadPoolExecutor(_TOGETHER) as threads:
-            answers = list(threads.map(client.answer, missing.values()))
+            answers = list(threads.map(client.try_answer, missing.values()))
         client.close()
         with self._record.open("a", encoding="utf-8") as file:
             for key, answer in zip(missing, answers, strict=True):
-                self._answers[key] = answer
-                file.write(json.dumps({"key": key, "model": self.options.model, "answer": answer}) + "\n")
+                if isinstance(answer, str):
+                    self._answers[key] = answer
+                    file.write(json.dumps({"key": key, "model": self.options.model, "answer": answer}) + "\n")
+        for answer in answers:
+            if isinstance(answer, CollmError):
+                raise answer
 
 
 class _Client:
@@ -101,27 +111,57 @@ class _Client:
         key = os.environ.get(options.key_variable)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._options = options
+        self._refused = httpx2.HTTPStatusError
+        self._no_url = (httpx2.InvalidURL, httpx2.UnsupportedProtocol)
         self._failures = (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, IndexError, TypeError)
         self._client = httpx2.Client(headers=headers, timeout=options.seconds)
 
-    def answer(self, question: str) -> str:
-        """The expert's whole answer, or nothing if it cannot be had in a few tries or holds no edit."""
+    def try_answer(self, question: str) -> str | CollmError:
+        """The expert's whole answer after a few tries, the first with an edit or else the last; or why there is none."""
         body = {
             "model": self._options.model,
-            "messages": [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": question}],
+            "messages": [
+                {"role": "system", "content": _SYSTEM},
+                {"role": "user", "content": said.well_formed(question)},
+            ],
             "temperature": TEMPERATURE,
             "max_tokens": MAX_TOKENS,
         }
+        last: str | None = None
+        failure: Exception | None = None
         for _ in range(TRIES):
             try:
                 response = self._client.post(f"{self._options.url.rstrip('/')}/chat/completions", json=body)
                 response.raise_for_status()
                 text = response.json()["choices"][0]["message"]["content"]
-            except self._failures:
+            except self._failures as error:
+                failure = error
                 continue
-            if isinstance(text, str) and last_object(text) is not None:
-                return text
-        return ""
+            last = text if isinstance(text, str) else ""
+            if last_object(last) is not None:
+                break
+        return last if last is not None else self._explained(failure)
+
+    def _explained(self, failure: Exception | None) -> CollmError:
+        """What a person can do about an endpoint that gave no answer."""
+        url = self._options.url
+        if isinstance(failure, self._no_url):
+            return ConfigError(f"task.expert.url = {url!r} is no address ({said.line(str(failure))}): use http(s)://….")
+        if isinstance(failure, self._refused):
+            status = failure.response.status_code
+            found = f"the expert at {url} answered with status {status} in {TRIES} tries"
+            if status in (401, 403):
+                return ConfigError(
+                    f"{found}: put a valid key into the environment variable {self._options.key_variable}."
+                )
+            if 400 <= status < 500 and status not in _PASSING:
+                return ConfigError(f"{found}: check task.expert.url and task.expert.model = {self._options.model}.")
+            return TaskError(f"{found}: try again later; answers so far are in the record.")
+        why = said.line(f"{type(failure).__name__}: {failure}")
+        return TaskError(
+            f"the expert at {url} gave no answer in {TRIES} tries ({why}): check task.expert.url and "
+            "task.expert.seconds, or take a full record; answers so far are in the record."
+        )
 
     def close(self) -> None:
         self._client.close()
@@ -142,11 +182,21 @@ def _key(options: ExpertOptions, question: str) -> str:
 
 
 def _read(record: Path) -> dict[str, str]:
-    """The recorded answers. Raises ConfigError for a file that is not a record."""
+    """The recorded answers. Raises ConfigError for a file that is not a record, or that cannot become one."""
+    if not record.parent.is_dir():
+        raise ConfigError(f"task.expert.record: there is no folder {record.parent}; make it first.")
     if not record.exists():
         return {}
+    try:
+        text = record.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"task.expert.record: {record} is not UTF-8, so it is no record; name another file."
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"task.expert.record: {record} cannot be read ({error.strerror}); name a file.") from None
     answers = {}
-    for number, line in enumerate(record.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         try:
             entry = json.loads(line)
             answers[str(entry["key"])] = str(entry["answer"])
