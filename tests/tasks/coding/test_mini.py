@@ -127,6 +127,32 @@ def test_a_wrong_canonical_solution_would_not_be_posed(monkeypatch: pytest.Monke
         verified(Judge(Limits()), ("keep-even-total",), 1)
 
 
+def test_problems_are_verified_under_limits_of_their_own() -> None:
+    task = make_task("coop-he", seconds=1e-9, cpu_seconds=1, memory_mib=64)
+    assert task.problem("keep-even-total").id == "keep-even-total"
+
+
+def test_too_little_time_to_verify_is_named() -> None:
+    with pytest.raises(ConfigError, match="no time to verify the generated problems"):
+        verified(Judge(Limits(seconds=1e-9)), ("keep-even-total",), 1)
+
+
+def test_an_unknown_problem_names_the_nearest_and_the_form() -> None:
+    with pytest.raises(ProblemError) as error:
+        make_task("coop-he").problem("nonsense")
+    text = str(error.value)
+    assert "Did you mean '" in text
+    assert "VERB-STEP-FINISH" in text
+    assert "keep, map, sort, fold" in text
+    assert len(text) < 300
+
+
+@pytest.mark.parametrize("option", [{"data": "folder"}, {"bad_rows": "drop"}])
+def test_options_of_data_sets_are_refused_for_generated_problems(option: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=f"task.{next(iter(option))} .* it needs task.source = CoopHumanEval"):
+        make_task("coop-he", **option)
+
+
 def test_any_size_up_to_what_exists_and_names() -> None:
     task = make_task("coop-he", train_size=7, validation_size=3, test_size=100_000)
     assert [len(task.problems(split)) for split in SPLITS] == [7, 3, len(mini.chosen("test", 10_000, 0))]

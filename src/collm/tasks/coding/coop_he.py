@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
+from collm.errors import ConfigError
 from collm.options import Range
 from collm.sandbox import Limits
 from collm.sandbox.level import FULL
@@ -84,6 +85,12 @@ class CoopHe(Task):
 
     def __init__(self, options: CoopHeOptions | None = None, *, one_writer: bool = False) -> None:
         self.options = options = options or CoopHeOptions()
+        if options.source == "mini" and options.data:
+            raise ConfigError("task.data names a data set: it needs task.source = CoopHumanEval, HumanEval or MBPP.")
+        if options.source == "mini" and options.bad_rows != "refuse":
+            raise ConfigError(
+                "task.bad_rows is about rows of a data set: it needs task.source = CoopHumanEval, HumanEval or MBPP."
+            )
         self.agents = 1 if one_writer else 2
         self.turns = options.turns
         self.gamma = 0.9
@@ -99,7 +106,7 @@ class CoopHe(Task):
             sizes = {"train": options.train_size, "validation": options.validation_size, "test": options.test_size}
             self._shelf = open_shelf(
                 options.source,
-                self._judge,
+                Judge(_verifying(self._judge.limits)),
                 sizes,
                 public=options.public_tests,
                 seed=options.problems_seed,
@@ -222,6 +229,17 @@ class CoopHe(Task):
             f"{source}\n# held-out tests: {outcome.passed} of {outcome.total} passed; "
             f"main {'calls' if outcome.calls_aux else 'does not call'} {AUX}"
         )
+
+
+def _verifying(limits: Limits) -> Limits:
+    """The limits under which problems are verified: those of the task, and at least the usual ones."""
+    usual = CoopHeOptions()
+    return dataclasses.replace(
+        limits,
+        seconds=max(limits.seconds, usual.seconds),
+        cpu_seconds=max(limits.cpu_seconds, usual.cpu_seconds),
+        memory_mib=max(limits.memory_mib, usual.memory_mib),
+    )
 
 
 def _trial(problem: Problem, actions: JointAction) -> Trial:

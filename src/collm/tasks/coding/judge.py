@@ -53,13 +53,13 @@ class Judge:
     """Gives outcomes of joint actions; equal joint actions get equal outcomes."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._diagnoses: dict[tuple[str, tuple[str, ...]], Diagnosis] = {}
         self._outcomes: dict[tuple[str, tuple[str, ...]], Outcome] = {}
 
     @property
     def sandbox(self) -> Sandbox:
-        return shared_sandbox(self._limits)
+        return shared_sandbox(self.limits)
 
     def diagnoses(self, trials: Sequence[Trial]) -> list[Diagnosis]:
         """What the tests say of each joint action; those not seen before are run in one batch."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import get_args
 
-from collm.errors import ConfigError, ProblemError, unknown_name
-from collm.sandbox import Call, Job, Returned
+from collm.errors import ConfigError, ProblemError
+from collm.sandbox import Call, Job, Report, Returned, Stopped
 from collm.tasks.coding import mini
 from collm.tasks.coding.assembly import assemble
 from collm.tasks.coding.judge import Judge
+from collm.tasks.coding.parts import Verb
 from collm.tasks.coding.problems import CodeProblem
 from collm.tasks.coding.values import same
 from collm.tasks.protocol import SPLITS, Split
 from collm.tasks.sources import BadRows
 
+_FORM = "A name is VERB-STEP-FINISH, such as 'keep-even-total', with one of the verbs"
 _BUNDLE = 24
 """Generated problems that are verified by one process."""
 _RUNNER = """
@@ -64,7 +68,14 @@ def open_shelf(
 def _named(known: Mapping[str, CodeProblem], text: str) -> CodeProblem:
     if text in known:
         return known[text]
-    raise ProblemError(str(unknown_name("problem", text, known)))
+    raise _unknown(text, known, f"Names are those of the data set, such as '{next(iter(known))}'")
+
+
+def _unknown(text: str, known: Collection[str], form: str) -> ProblemError:
+    """The error for a problem that does not exist: the nearest one and the form, too many to list them."""
+    near = difflib.get_close_matches(text, known, n=1, cutoff=0.0)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return ProblemError(f"unknown problem '{text:.80}'.{hint} {form}; there are {len(known)}.")
 
 
 def _generated(judge: Judge, sizes: Mapping[str, int], public: int, seed: int) -> Shelf:
@@ -73,7 +84,7 @@ def _generated(judge: Judge, sizes: Mapping[str, int], public: int, seed: int) -
 
     def problem(text: str) -> CodeProblem:
         if text not in mini.compositions():
-            raise ProblemError(str(unknown_name("problem", text, mini.compositions())))
+            raise _unknown(text, mini.compositions(), f"{_FORM}: {', '.join(get_args(Verb))}")
         return verified(judge, (text,), public)[0]
 
     return Shelf(problems, problem, lambda: ())
@@ -89,6 +100,7 @@ def verified(judge: Judge, ids: tuple[str, ...], public: int) -> tuple[CodeProbl
     bundles = [problems[start : start + _BUNDLE] for start in range(0, len(problems), _BUNDLE)]
     reports = judge.sandbox.run([_bundle(bundle) for bundle in bundles])
     for bundle, report in zip(bundles, reports, strict=True):
+        _in_time(judge, report)
         answers = iter(report.results)
         for problem in bundle:
             for case in problem.tests:
@@ -96,6 +108,18 @@ def verified(judge: Judge, ids: tuple[str, ...], public: int) -> tuple[CodeProbl
                 if not whole or without or by:
                     raise ConfigError(f"the generated problem '{problem.id}' fails its own test {case.text}.")
     return problems
+
+
+def _in_time(judge: Judge, report: Report) -> None:
+    """Raises ConfigError if verifying took too long, which says nothing about the problems."""
+    for found in (report.error, *report.results):
+        if isinstance(found, Stopped) and found.reason == "time":
+            limits = judge.limits
+            raise ConfigError(
+                f"no time to verify the generated problems: one process used up its {limits.cpu_seconds} s of processor "
+                f"or {limits.seconds:g} s of the clock. Set task.cpu_seconds and task.seconds higher, or try again "
+                "when the machine is less busy."
+            )
 
 
 def _bundle(problems: Sequence[CodeProblem]) -> Job:
