@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from collm.errors import ConfigError
 from collm.options import Range
 from collm.randomness import generator
-from collm.tasks.minecraft import fill, house_feedback, house_plan, house_prompts, houses, prompts
+from collm.tasks.minecraft import fill, house_feedback, house_outcome, house_plan, house_prompts, houses, prompts
 from collm.tasks.minecraft.blocks import AIR
 from collm.tasks.minecraft.boxes import Box, Cell, rectangles
 from collm.tasks.minecraft.building import BuildingTask
@@ -272,7 +272,8 @@ class HouseBuild(BuildingTask):
 
     def components(self, problem: Problem, state: HouseState) -> Mapping[str, float]:
         assert isinstance(problem, HouseProblem)
-        return evaluate(problem, state.world, state.conduct, state.threat, self.agents)
+        weight = house_outcome.weight_of_idling(problem, self.agents, self.limits(problem))
+        return evaluate(problem, state.world, state.conduct, state.threat, self.agents, weight)
 
     def floor(self, problem: Problem) -> float:
         return self._empty(problem, self._threat(problem, 0))

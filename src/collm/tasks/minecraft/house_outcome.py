@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from collm.tasks.minecraft.boxes import Cell
 from collm.tasks.minecraft.houses import HouseProblem
-from collm.tasks.minecraft.world import Conduct, Placed, idleness
+from collm.tasks.minecraft.world import Conduct, Placed, idle_weight, idleness
 
 MAXIMUM = 1.0
 THREAT_WEIGHT = 0.1
@@ -54,10 +54,22 @@ class Threat:
         return THREAT_WEIGHT * (1.0 - self.hp / self.full)
 
 
-def evaluate(problem: HouseProblem, world: World, conduct: Conduct, threat: Threat, roles: int) -> dict[str, float]:
+def weight_of_idling(problem: HouseProblem, roles: int, limits: Mapping[str, float]) -> float:
+    """0.25, or so much that the others, with these limits each, score at most 60 without one of them.
+
+    The floor is the one of an episode whose hit points are all lost, which asks for the greatest weight.
+    """
+    paid = sum(min(count, (roles - 1) * min(count, limits[block])) for block, count in problem.counts.items())
+    return idle_weight(IDLE_WEIGHT, MAXIMUM * paid / len(problem.target), -THREAT_WEIGHT, MAXIMUM)
+
+
+def evaluate(
+    problem: HouseProblem, world: World, conduct: Conduct, threat: Threat, roles: int, weight: float = IDLE_WEIGHT
+) -> dict[str, float]:
     """All components of a world; ``paper`` and ``hardened`` are the two rewards R (maximum 1 for both).
 
-    ``idle`` counts the right cells of each of ``roles`` roles; while there are none, nobody idles.
+    ``idle`` counts the right cells of each of ``roles`` roles; while there are none, nobody idles. ``weight`` is what
+    idling costs.
     """
     target = problem.target
     held = [0] * roles
@@ -77,7 +89,7 @@ def evaluate(problem: HouseProblem, world: World, conduct: Conduct, threat: Thre
         - threat.carried_penalty
         - OVERLAP_WEIGHT * conduct.overlap
         - INVALID_WEIGHT * conduct.invalid
-        - IDLE_WEIGHT * idle
+        - weight * idle
     )
     return {
         "paper": paper,

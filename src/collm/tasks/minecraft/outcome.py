@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from collm.tasks.minecraft.blocks import texture
 from collm.tasks.minecraft.font import HEIGHT, Cell
-from collm.tasks.minecraft.world import Conduct, Placed, idleness
+from collm.tasks.minecraft.world import Conduct, Placed, idle_weight, idleness
 
 MAXIMUM = 2.0
 EXTRA_WEIGHT = 1.5
@@ -32,13 +32,29 @@ def adjacency(world: World) -> float:
     return same / pairs if pairs else 0.0
 
 
+def floor(roles: int) -> float:
+    """R of the empty world."""
+    return -MISSING_WEIGHT * roles
+
+
+def weight_of_idling(cells: int, roles: int, commands: int) -> float:
+    """0.5, or so much that the others, with so many commands each, score at most 60 without one of them."""
+    coverage = min(1.0, (roles - 1) * commands / cells)
+    return idle_weight(IDLE_WEIGHT, MAXIMUM * coverage - MISSING_WEIGHT, floor(roles), MAXIMUM)
+
+
 def evaluate(
-    world: World, conduct: Conduct, target: frozenset[Cell], width: int, palettes: Sequence[Sequence[str]]
+    world: World,
+    conduct: Conduct,
+    target: frozenset[Cell],
+    width: int,
+    palettes: Sequence[Sequence[str]],
+    weight: float = IDLE_WEIGHT,
 ) -> dict[str, float]:
     """All components of a world; ``paper`` and ``hardened`` are the two rewards R (maximum 2 for both).
 
     ``palettes`` holds the solid blocks of each role. With nothing covered nobody idles, so that the empty world is
-    worth −0.25·roles in both profiles.
+    worth −0.25·roles in both profiles. ``weight`` is what idling costs.
     """
     roles = len(palettes)
     covered = [0] * roles
@@ -54,7 +70,7 @@ def evaluate(
     same = adjacency(world)
     paper = MAXIMUM * coverage - EXTRA_WEIGHT * extra - same - MISSING_WEIGHT * missing
     idle = idleness(covered)
-    hardened = paper - OVERLAP_WEIGHT * conduct.overlap - INVALID_WEIGHT * conduct.invalid - IDLE_WEIGHT * idle
+    hardened = paper - OVERLAP_WEIGHT * conduct.overlap - INVALID_WEIGHT * conduct.invalid - weight * idle
     return {
         "paper": paper,
         "hardened": hardened,

@@ -10,12 +10,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from collm.errors import ConfigError
 from collm.options import Range
-from collm.tasks.minecraft import font, prompts, words
+from collm.tasks.minecraft import font, outcome, prompts, words
 from collm.tasks.minecraft.blocks import AIR, PALETTES
 from collm.tasks.minecraft.building import BuildingTask
 from collm.tasks.minecraft.commands import Command, parse, write
 from collm.tasks.minecraft.lines import Parsed
-from collm.tasks.minecraft.outcome import MAXIMUM, MISSING_WEIGHT, World, evaluate
+from collm.tasks.minecraft.outcome import MAXIMUM, World, evaluate
 from collm.tasks.minecraft.plan import assignment, command_budget
 from collm.tasks.minecraft.world import Conduct, apply
 from collm.tasks.protocol import JointAction, Message, Observation, Problem, Split, Start, Step
@@ -234,10 +234,11 @@ class StrBuild(BuildingTask):
 
     def components(self, problem: Problem, state: BuildState) -> Mapping[str, float]:
         assert isinstance(problem, WordProblem)
-        return evaluate(state.world, state.conduct, problem.target, problem.width, self.palettes)
+        weight = outcome.weight_of_idling(len(problem.cells), self.roles, self.budget(problem)[1])
+        return evaluate(state.world, state.conduct, problem.target, problem.width, self.palettes, weight)
 
     def floor(self, problem: Problem) -> float:
-        return -MISSING_WEIGHT * self.roles
+        return outcome.floor(self.roles)
 
     def ceiling(self, problem: Problem) -> float:
         return MAXIMUM

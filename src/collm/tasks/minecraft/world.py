@@ -79,6 +79,15 @@ def apply(
     return after, placed, overlaps
 
 
+IDLE_CEILING = 0.6
+"""The score that a build may reach at most while one role stays idle, of 1."""
+
+
+def idle_weight(least: float, reached: float, floor: float, maximum: float) -> float:
+    """What idling costs: ``least``, or more where the other roles alone could pass the ceiling with R = ``reached``."""
+    return max(least, reached - floor - IDLE_CEILING * (maximum - floor))
+
+
 def idleness(shares: list[int]) -> float:
     """1 − min(1, least share / equal share) of the target cells that each role holds; 0 when nobody holds any.
 
