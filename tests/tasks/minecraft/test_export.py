@@ -95,6 +95,9 @@ def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     cell: Blocks = {(0, 0, 0): "stone"}
     with pytest.raises(ConfigError, match=r"must end in \.schem or \.mcfunction"):
         check_path(Path("house.nbt"))
+    with pytest.raises(ConfigError, match=r"only with names of lower-case letters.* for instance, h_1\.mcfunction"):
+        check_path(Path("Builds/H 1.mcfunction"))
+    check_path(Path("Builds/h-1.mcfunction"))
     for name in ("a.schem", "a.mcfunction"):
         with pytest.raises(ConfigError, match="nothing stands in this world"):
             export({}, tmp_path / name)

@@ -299,6 +299,7 @@ class TestOptions:
             ({"resource_share": 0.5}, "task.resource_share = 0.5: must be at least 1"),
             ({"hp": 0}, "task.hp = 0"),
             ({"size": "tiny"}, "Known: large, medium, small"),
+            ({"world": "fresh", "max_commands_per_turn": 3}, "max_commands_per_turn needs task.world = persistent"),
         ],
     )
     def test_mistakes_are_named(self, options: dict[str, object], message: str) -> None:

@@ -305,6 +305,7 @@ class TestOptions:
             ({"turns": "4"}, "task.turns = '4': expected int"),
             ({"max_commands": 0}, "task.max_commands = 0: must be at least 1"),
             ({"max_commands_per_turn": -1}, "task.max_commands_per_turn = -1: must be at least 1"),
+            ({"world": "fresh", "max_commands_per_turn": 3}, "max_commands_per_turn needs task.world = persistent"),
             ({"wrld": "fresh"}, "Did you mean 'task.world'"),
             ({"world": "freshh"}, "Did you mean 'fresh'"),
             ({"min_length": 4}, "task.min_length = 4: must be at most task.max_length = 3"),

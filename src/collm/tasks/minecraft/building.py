@@ -24,6 +24,11 @@ class BuildingTask(Task):
             raise ConfigError(
                 "task.reward = terminal needs task.world = persistent: a fresh world is judged every turn."
             )
+        if options.world == "fresh" and options.max_commands_per_turn is not None:
+            raise ConfigError(
+                "task.max_commands_per_turn needs task.world = persistent: in a fresh world a turn is a whole build. Use "
+                "task.max_commands."
+            )
         self.options = options
         self.roles: int = options.agents
         self.agents = 1 if one_writer else options.agents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from collm.tasks.minecraft.boxes import Cell, boxes
 GAME_IDS: Mapping[str, str] = {"planks": "oak_planks"}
 """Blocks of the tasks whose name the game no longer has, and what stands in for them."""
 SUFFIXES = (".schem", ".mcfunction")
+_FUNCTION = re.compile(r"[a-z0-9_.-]+")
 _VERSION = "JE_1_21_5"
 """The data version written into a ``.schem``; later versions of the game upgrade it when they load it."""
 
@@ -28,6 +30,11 @@ def check_path(path: Path) -> None:
         raise ConfigError(f"--export {path}: the name must end in {' or '.join(SUFFIXES)}.")
     if path.suffix == ".schem":
         _mcschematic()
+    elif not _FUNCTION.fullmatch(path.stem):
+        raise ConfigError(
+            f"--export {path}: the game loads functions only with names of lower-case letters, digits, '_', '-' and '.'. "
+            f"Call it, for instance, {path.with_stem(re.sub('[^a-z0-9_.-]', '_', path.stem.lower())).name}."
+        )
 
 
 def _mcschematic() -> Any:
