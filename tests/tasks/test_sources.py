@@ -94,7 +94,7 @@ def test_a_row_that_cannot_be_used_is_named_or_dropped(tmp_path: Path, name: str
 
 def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
     named = [{"prompt": f"post {number}", "name": "n"} for number in range(3)]
-    with pytest.raises(ConfigError, match=r"train\[1:\] row 1 repeats train\[1:\] row 0 \(the same id\)"):
+    with pytest.raises(ConfigError, match=r"train\[1:\] row 2 repeats train\[1:\] row 1 \(the same id\)"):
         load(NAMED, folder(tmp_path, {"train": named}))
 
 
@@ -105,3 +105,25 @@ def test_a_data_set_that_cannot_be_read_is_one_line_with_two_ways_out(tmp_path: 
     assert "\n" not in message
     assert "task.source = mini" in message
     assert "task.data = a local folder" in message
+
+
+def test_a_file_that_is_no_jsonl_is_named_with_its_line(tmp_path: Path) -> None:
+    place = folder(tmp_path, good())
+    (tmp_path / "test.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{broken\n')
+    with pytest.raises(ConfigError, match=r"cannot be read: test\.jsonl line 2: Expecting property name"):
+        load(POSTS, place)
+
+
+def test_an_empty_file_is_named(tmp_path: Path) -> None:
+    place = folder(tmp_path, good())
+    for split in SPLITS:
+        (tmp_path / f"{split}.jsonl").write_text("")
+    with pytest.raises(ConfigError, match=r"cannot be read: test\.jsonl is empty"):
+        load(POSTS, place)
+
+
+def test_rows_of_a_slice_are_counted_from_the_first_of_the_split(tmp_path: Path) -> None:
+    splits = {**good(), "test": [*rows("test"), {"prompt": " ", "completion": "c"}]}
+    later = DataSet("somebody/posts", {"train": "train", "validation": "test[:2]", "test": "test[2:5]"}, "prompt")
+    with pytest.raises(ConfigError, match=r"test\[2:5\] row 4 has an empty field"):
+        load(later, folder(tmp_path, splits))

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from collm.errors import ConfigError
@@ -43,7 +46,7 @@ class Row:
 
     id: str
     place: str
-    """Where it stands, for messages: ``train[:1000] row 17``."""
+    """Where it stands, for messages: ``train[:1000] row 17``, counted from the first row of the whole split."""
     fields: Mapping[str, Any]
 
 
@@ -85,7 +88,7 @@ def load(
     slices = dict.fromkeys(dataset.splits[split] for split in SPLITS)
     known: dict[str, tuple[Row, ...]] = {}
     for name in slices:
-        rows = enumerate(_read(dataset, source, name))
+        rows = enumerate(_read(dataset, source, name), _first_row(name))
         kept = ((number, fields) for number, fields in rows if not check.is_whole(fields) or keep(fields))
         known[name] = tuple(check.accepted(name, kept))
         if not known[name]:
@@ -103,12 +106,50 @@ def _read(dataset: DataSet, source: str, name: str) -> list[dict[str, Any]]:
     try:
         found = _slice(datasets.load_dataset, source, name)
     except Exception as error:  # The library raises a dozen kinds, from sockets to parsers.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = _reason(error, source)
         raise ConfigError(
             f"the data set '{source}' ({name}) cannot be read: {reason:.200} "
             f"Use task.source = mini, or task.data = a local folder with the splits of '{dataset.name}' as .jsonl files."
         ) from error
     return list(found)
+
+
+def _reason(error: BaseException, source: str) -> str:
+    """The first line of what was wrong in the first place; for a local file with its name."""
+    root = error
+    if "generating the dataset" in str(error) and error.__cause__ is not None:
+        root = error.__cause__
+    reason = (str(root).strip().splitlines() or [type(root).__name__])[0]
+    files = _files(source)
+    empty = [path.name for path in files if not path.stat().st_size]
+    if empty:
+        return f"{empty[0]} is empty."
+    if root is error:
+        return reason
+    return f"{_broken_line(files) or reason}."
+
+
+def _files(source: str) -> list[Path]:
+    """The files with rows in a local folder: all of them are read, whichever split is asked for."""
+    folder = Path(source)
+    return sorted(path for path in folder.glob("*.json*") if path.is_file()) if folder.is_dir() else []
+
+
+def _broken_line(files: Sequence[Path]) -> str | None:
+    """Where the first line stands that is no JSON, and why; None if all are."""
+    for path in (path for path in files if path.suffix == ".jsonl"):
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+            try:
+                json.loads(line or "{}")
+            except ValueError as error:
+                return f"{path.name} line {number}: {error}"
+    return None
+
+
+def _first_row(name: str) -> int:
+    """The row of the data set that a slice begins with: 33 for ``test[33:163]``."""
+    found = re.search(r"\[(\d+):", name)
+    return int(found[1]) if found else 0
 
 
 def _slice(load_dataset: Callable[..., Any], source: str, name: str) -> Any:
