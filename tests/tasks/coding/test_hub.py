@@ -177,7 +177,7 @@ def test_a_row_that_is_no_problem_is_named_or_dropped(tmp_path: Path, name: str)
     with pytest.raises(ConfigError) as error:
         human_eval(tmp_path, rows).problems("train")
     if name != "overlap":
-        assert "test[33:163] row 2" in str(error.value)
+        assert "test[33:163] row 35" in str(error.value)
         assert message in str(error.value)
     task = human_eval(tmp_path, rows, bad_rows="drop")
     assert "Plain/81" in {problem.id for problem in task.problems("train")}
@@ -187,7 +187,7 @@ def test_a_row_that_is_no_problem_is_named_or_dropped(tmp_path: Path, name: str)
 
 def test_a_missing_field_is_named(tmp_path: Path) -> None:
     rows = [{key: value for key, value in plain(n).items() if key != "test"} for n in range(40)]
-    with pytest.raises(ConfigError, match=r"row 0 has no field 'test'"):
+    with pytest.raises(ConfigError, match=r"row 33 has no field 'test'"):
         make_task("coop-he", source="HumanEval", data=folder(tmp_path, "test", rows)).problems("train")
 
 
