@@ -57,7 +57,7 @@ RECIPES = {
     "tiny": TinyRecipe(),
     "small": TinyRecipe(hidden=160, layers=5, feed_forward=640),
 }
-"""The embedded models: `tiny`, and `small` of about twice its size for the single-model baselines."""
+"""`tiny`, which ships, and `small` of about twice its size, which `collm build-tiny --size small` makes."""
 
 
 def make_tokenizer(recipe: TinyRecipe) -> PreTrainedTokenizerFast:

@@ -51,7 +51,7 @@ def decode(data: bytes) -> Any:
     return value
 
 
-def _write(value: object, out: bytearray, limit: int, depth: int) -> None:
+def _write(value: Any, out: bytearray, limit: int, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise Refused(f"a value nested more than {MAX_DEPTH} deep")
     if len(out) > limit:
@@ -61,15 +61,15 @@ def _write(value: object, out: bytearray, limit: int, depth: int) -> None:
     if writer is not None:
         writer(value, out, limit)
     elif kind in _SEQUENCES:
-        _head(_SEQUENCES[kind], len(value), out)  # type: ignore[arg-type]
-        for item in value:  # type: ignore[attr-defined]
+        _head(_SEQUENCES[kind], len(value), out)
+        for item in value:
             _write(item, out, limit, depth + 1)
     elif kind in _SETS:
-        _head(_SETS[kind], len(value), out)  # type: ignore[arg-type]
-        out += b"".join(sorted(_alone(item, limit, depth + 1) for item in value))  # type: ignore[attr-defined]
+        _head(_SETS[kind], len(value), out)
+        out += b"".join(sorted(_alone(item, limit, depth + 1) for item in value))
     elif kind is dict:
-        _head(b"d", len(value), out)  # type: ignore[arg-type]
-        for key, item in value.items():  # type: ignore[attr-defined]
+        _head(b"d", len(value), out)
+        for key, item in value.items():
             _write(key, out, limit, depth + 1)
             _write(item, out, limit, depth + 1)
     else:
