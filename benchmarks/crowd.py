@@ -15,28 +15,18 @@ from collm.tasks.minecraft.house_demonstrations import CHOICES, KILLS, Habits, d
 
 EPISODES = 2
 """Episodes per house of the test split."""
-PROFILES = ("paper", "hardened")
-
-
-def tasks() -> dict[str, HouseBuild]:
-    """The quick form of the task under both rewards; builders do not look at rewards."""
-    return {
-        profile: HouseBuild(HouseBuildOptions(size="small", turns=2, profile=profile))  # type: ignore[arg-type]
-        for profile in PROFILES
-    }
 
 
 def scores(habits: list[Habits] | None) -> dict[str, np.ndarray]:
-    """The score of every episode under each profile."""
-    made = tasks()
+    """The score of every episode of the quick form under each profile; builders do not look at rewards."""
+    task = HouseBuild(HouseBuildOptions(size="small", turns=2))
     random = generator("crowd", repr(habits))
-    found: dict[str, list[float]] = {profile: [] for profile in PROFILES}
-    for problem in made["paper"].problems("test"):
-        for _ in range(EPISODES):
-            _, state = demonstrate(made["paper"], problem, random, habits)
-            for profile, task in made.items():
-                found[profile].append(task.score(problem, state))
-    return {profile: np.array(values) for profile, values in found.items()}
+    states = [
+        (problem, demonstrate(task, problem, random, habits)[1])
+        for problem in task.problems("test")
+        for _ in range(EPISODES)
+    ]
+    return {name: np.array([task.under(name).score(*state) for state in states]) for name in task.profiles}
 
 
 def report(name: str, found: np.ndarray) -> None:
@@ -53,7 +43,7 @@ def main() -> None:
                 Habits(choice, kill, miss=0.0, effort=1.0, forgets=False, follows=True) for choice in (first, second)
             ]
     found = {name: scores(habits) for name, habits in teams.items()}
-    for profile in PROFILES:
+    for profile in HouseBuild.profiles:
         best = sorted(found, key=lambda name: -found[name][profile].mean())[:3]
         for name in ["the crowd", *best]:
             report(f"{profile}: {name}", found[name][profile])

@@ -2,7 +2,7 @@
 
 Every programmer knows the language and has habits of its own, drawn once per episode: what a helper is given, in which
 order, whether a helper is used at all, how much care is taken. Nobody in the crowd agrees with anybody on what the
-helper gets and returns: agreeing is what reinforcement has to teach. The `tiny` model is pretrained on this crowd.
+helper gets and returns: agreeing is what reinforcement has to teach. It is there for embedded models to imitate.
 """
 
 from __future__ import annotations

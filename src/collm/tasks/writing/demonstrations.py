@@ -2,7 +2,7 @@
 
 Every writer has habits of its own, drawn once per text: how long it writes, whether it keeps to the source, how it
 joins its sentences. Its first words show its habits. A text is only as good as it fits the partner's, and nobody
-in the crowd agrees on anything: agreeing is what reinforcement has to teach. The `tiny` model is pretrained on this crowd.
+in the crowd agrees on anything: agreeing is what reinforcement has to teach. It is there for embedded models to imitate.
 """
 
 from __future__ import annotations
