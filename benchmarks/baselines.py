@@ -6,12 +6,13 @@ Between ``<!-- baselines COMMAND -->`` and ``<!-- end -->`` stands what ``collm 
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from marked import fill, names
 
 PAGE = Path(__file__).parent.parent / "docs" / "baselines.md"
 HEAD = (
@@ -21,14 +22,8 @@ HEAD = (
 
 
 def main() -> None:
-    PAGE.write_text(
-        re.sub(
-            r"<!-- baselines (.*?) -->\n.*?<!-- end -->",
-            lambda found: f"<!-- baselines {found[1]} -->\n{block(found[1])}\n<!-- end -->",
-            PAGE.read_text(),
-            flags=re.DOTALL,
-        )
-    )
+    for name in names(PAGE.read_text(), "baselines "):
+        PAGE.write_text(fill(PAGE.read_text(), name, block(name.removeprefix("baselines "))))
 
 
 def block(command: str) -> str:

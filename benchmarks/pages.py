@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from marked import fill
 
 from collm import options
 from collm.config import TrainConfig, resolve
@@ -44,17 +45,7 @@ def main() -> None:
         path = PAGES / f"{name}.md"
         path.write_text(filled(path.read_text(), method))
     readme = ROOT / "README.md"
-    readme.write_text(with_overview(readme.read_text()))
-
-
-def with_overview(text: str) -> str:
-    """The README with a row per method."""
-    return re.sub(
-        r"<!-- methods -->\n.*?<!-- end -->",
-        lambda _: f"<!-- methods -->\n{overview()}\n<!-- end -->",
-        text,
-        flags=re.S,
-    )
+    readme.write_text(fill(readme.read_text(), "methods", overview()))
 
 
 def overview() -> str:
@@ -76,8 +67,7 @@ def _table() -> Mapping[str, Mapping[str, Any]]:
 def filled(text: str, method: Method) -> str:
     """A page with its generated parts as they should be now."""
     for part, block in (("code", code), ("settings", settings), ("results", results)):
-        pattern = rf"<!-- {part} -->\n.*?<!-- end -->"
-        text = re.sub(pattern, lambda _, p=part, b=block: f"<!-- {p} -->\n{b(method)}\n<!-- end -->", text, flags=re.S)
+        text = fill(text, part, block(method))
     return text
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import inspect
 import json
 import re
@@ -11,7 +10,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import marked
 import numpy as np
+import pages
 import pytest
 
 from collm.cli import run
@@ -259,26 +260,17 @@ def test_a_methods_credit_is_a_few_lines() -> None:
         assert len(inspect.getsourcelines(method.credit)[0]) <= 40
 
 
-def generator() -> Any:
-    spec = importlib.util.spec_from_file_location("pages", ROOT / "benchmarks" / "pages.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("name", METHODS)
 def test_every_page_is_as_the_code_is(name: str) -> None:
     """Settings, pointers and results of docs/methods are what `python benchmarks/pages.py` writes now."""
     page = ROOT / "docs" / "methods" / f"{name}.md"
-    assert page.read_text() == generator().filled(page.read_text(), METHODS[name])
+    assert page.read_text() == pages.filled(page.read_text(), METHODS[name])
     assert (ROOT / "docs" / "images" / "methods" / f"{name}.png").exists()
 
 
 def test_the_readme_has_the_results() -> None:
     text = (ROOT / "README.md").read_text()
-    assert text == generator().with_overview(text)
+    assert text == marked.fill(text, "methods", pages.overview())
     assert all(f"| [{name}](docs/methods/{name}.md) |" in text for name in METHODS)
 
 

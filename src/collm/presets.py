@@ -29,6 +29,8 @@ class Quick:
     tokens: int
     """Token limit of one response of one role; one writer of all roles needs the tokens of all roles."""
     task: Mapping[str, Any]
+    single_model: str = "tiny"
+    """What one model in all roles starts from; in the paper it is larger than one of a team on the writing tasks."""
 
 
 _QUICK = {
@@ -54,12 +56,13 @@ def _quick(task: str, chosen: Method) -> Mapping[str, Any]:
     if task not in _QUICK:
         return {}
     form, roles = _QUICK[task], 2
-    return {
+    values: dict[str, Any] = {
         "task": form.task,
         "env_steps": form.env_steps,
         "evaluation": {"every": 5},
         "sampling": {"max_new_tokens": form.tokens * (roles if chosen.single else 1)},
     }
+    return {**values, "model": form.single_model} if chosen.single else values
 
 
 def _paper(task: str, chosen: Method) -> Mapping[str, Any]:

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from collm.randomness import generator
+from collm.tasks.coding import demonstrations as coop_he
 from collm.tasks.minecraft import demonstrations as str_build
+from collm.tasks.minecraft import house_demonstrations as house_build
 from collm.tasks.protocol import Conversation
+from collm.tasks.writing import demonstrations as writing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +25,13 @@ class Stream:
     """Conversations of this task in one round through all tasks."""
 
 
-STREAMS: dict[str, Stream] = {"str-build": Stream(str_build.stream)}
+STREAMS: dict[str, Stream] = {
+    "str-build": Stream(str_build.stream, 4),
+    "house-build": Stream(house_build.stream, 2),
+    "coop-he": Stream(coop_he.stream, 8),
+    "tldr": Stream(writing.tldr_stream, 3),
+    "arxiv": Stream(writing.arxiv_stream, 3),
+}
 """Where demonstrations come from; every built-in task adds one row."""
 
 

@@ -2,18 +2,19 @@
 
 Instructions repeat word for word, so whole phrases become one token each and prompts stay short; numbers, block-grid
 rows and capital letters of words in capitals stay tokens of their own, because that is what actions are about. A zero
-before a block name is one token with it: the third coordinate of flat builds.
+before a block name is one token with it: the third coordinate of flat builds. Elsewhere tokens are phrases and words.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import Unigram
 from transformers import PreTrainedTokenizerFast
+
+from collm.models.tiny.pieces import choose_pieces
 
 END, START_OF_TURN, END_OF_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
@@ -31,21 +32,19 @@ _CHUNKS = (
     r"\n?(?:[^\d\n#A-Z ]| (?!\d)|[A-Z](?=[a-z]))+",
     r"\n",
 )
+_SPELLED = -100.0
 
 
 def build(corpus: Iterable[str], size: int) -> PreTrainedTokenizerFast:
-    """A tokenizer of at most ``size`` tokens: marks, bytes, characters, then the corpus's most frequent chunks."""
+    """A tokenizer of at most ``size`` tokens: marks, bytes, characters, then the pieces that spell the corpus shortest."""
     splitter = pre_tokenizers.Split(Regex("|".join(_CHUNKS)), behavior="isolated")
     counts = Counter(chunk for text in corpus for chunk, _ in splitter.pre_tokenize_str(text))
     characters = sorted({*map(chr, range(32, 127)), "\n"})
     base = [END, START_OF_TURN, END_OF_TURN, *(f"<0x{byte:02X}>" for byte in range(256)), *characters]
-    room = size - len(base)
-    frequent = sorted((c for c in counts if len(c) > 1), key=lambda chunk: (-counts[chunk], chunk))[:room]
-    total = sum(counts.values())
-    scores = {chunk: math.log(counts[chunk] / total) for chunk in frequent}
-    # Any chunk must beat its own spelling, so that a phrase that is in the vocabulary is always one token.
-    spelled = min(scores.values(), default=-1.0) - 1.0
-    vocabulary = [(token, scores.get(token, spelled)) for token in [*base, *frequent]]
+    pieces = choose_pieces(counts, size - len(base))
+    # The spelling with the fewest tokens wins; among equal ones the more frequent piece; characters are the last resort.
+    rank = {piece: -1.0 - place * 1e-6 for place, piece in enumerate(pieces)}
+    vocabulary = [*((token, _SPELLED) for token in base), *rank.items()]
     tokenizer = Tokenizer(Unigram(vocabulary, unk_id=0, byte_fallback=True))
     tokenizer.pre_tokenizer = splitter
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])

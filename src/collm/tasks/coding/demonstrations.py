@@ -2,7 +2,8 @@
 
 Every programmer knows the language and has habits of its own, drawn once per episode: what a helper is given, in which
 order, whether a helper is used at all, how much care is taken. Nobody in the crowd agrees with anybody on what the
-helper gets and returns: agreeing is what reinforcement has to teach. It is there for embedded models to imitate.
+helper gets and returns: agreeing is what reinforcement has to teach. The embedded models are
+pretrained on this crowd.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ HELPERS: Mapping[str, float] = {"item": 0.44, "list": 0.36, "all": 0.2}
 MAINS: Mapping[str, float] = {"steps": 0.46, "line": 0.2, "alone": 0.2, "wrapper": 0.08, "dead": 0.06}
 """How the main function is written: in steps, in one line, without the helper, as a bare call of it, or with a call
 whose result is thrown away."""
-WAYS: Mapping[str, float] = {"item": 0.55, "list": 0.45}
+WAYS: Mapping[str, float] = {"item": 0.6, "list": 0.4}
 """What a main function gives to the helper."""
 SWAPPED = 0.35
 """Share of programmers that put the parameter or the item first, where there are two."""

@@ -2,7 +2,7 @@
 
 Every builder has habits of its own, drawn once per episode: which cells it starts with, how it chooses blocks, how
 well it aims, how long it works. Some habits are good and some combinations of habits fit together, but nobody in the
-crowd agrees on them: agreeing is what reinforcement has to teach. The `tiny` model is pretrained on this crowd.
+crowd agrees on them: agreeing is what reinforcement has to teach. The embedded models are pretrained on this crowd.
 """
 
 from __future__ import annotations

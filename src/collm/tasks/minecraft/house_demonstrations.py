@@ -3,7 +3,7 @@
 Every builder has habits of its own, drawn once per episode: which boxes of the target it takes, whether it sees to the
 spiders, how often it misses or takes the wrong block, how long it works. Every part of a house comes in as many
 boxes as there are agents, and nobody has blocks for all of them, so whole houses need builders whose choices fit
-together. Scores of the crowd: ``python benchmarks/crowd.py``.
+together. Scores of the crowd: ``python benchmarks/crowd.py``. The embedded models are pretrained on this crowd.
 """
 
 from __future__ import annotations

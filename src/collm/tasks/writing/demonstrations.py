@@ -2,7 +2,8 @@
 
 Every writer has habits of its own, drawn once per text: how long it writes, whether it keeps to the source, how it
 joins its sentences. Its first words show its habits. A text is only as good as it fits the partner's, and nobody
-in the crowd agrees on anything: agreeing is what reinforcement has to teach. It is there for embedded models to imitate.
+in the crowd agrees on anything: agreeing is what reinforcement has to teach. The embedded models are
+pretrained on this crowd.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ STYLES: Mapping[str, float] = {"rich": 0.3, "some": 0.3, "plain": 0.4}
 """How it joins sentences: with all connectives in order, with two of them, with none."""
 POST_LENGTHS: tuple[Mapping[str, float], Mapping[str, float]] = (
     {"terse": 0.2, "short": 0.2, "medium": 0.2, "long": 0.4},
-    {"brief": 0.3, "medium": 0.25, "long": 0.2, "endless": 0.25},
+    {"brief": 0.4, "medium": 0.25, "long": 0.2, "endless": 0.15},
 )
 """How long it writes about a post, for either agent."""
 ABSTRACT_LENGTHS: tuple[Mapping[str, float], Mapping[str, float]] = (
-    {"note": 0.15, "medium": 0.3, "long": 0.45, "endless": 0.1},
-    {"note": 0.15, "medium": 0.45, "long": 0.3, "endless": 0.1},
+    {"note": 0.1, "medium": 0.25, "long": 0.55, "endless": 0.1},
+    {"note": 0.1, "medium": 0.55, "long": 0.25, "endless": 0.1},
 )
 """How long it writes about an abstract, for either agent."""
 
