@@ -34,11 +34,11 @@ class Quick:
 
 
 _QUICK = {
-    "arxiv": Quick(6000, 64, {"train_size": 320, "test_size": 128}),
-    "coop-he": Quick(5760, 48, {"turns": 2, "train_size": 320, "test_size": 128}),
-    "house-build": Quick(5760, 48, {"size": "small", "turns": 2, "train_size": 320, "test_size": 128}),
-    "str-build": Quick(5760, 32, {"turns": 3, "min_length": 2, "max_length": 2, "train_size": 320, "test_size": 128}),
-    "tldr": Quick(6000, 48, {"train_size": 320, "test_size": 128}),
+    "arxiv": Quick(3072, 64, {"train_size": 320, "test_size": 128}),
+    "coop-he": Quick(3840, 48, {"turns": 2, "train_size": 320, "test_size": 128}),
+    "house-build": Quick(4800, 56, {"size": "small", "turns": 2, "train_size": 320, "test_size": 128}),
+    "str-build": Quick(4032, 32, {"turns": 3, "min_length": 2, "max_length": 2, "train_size": 320, "test_size": 128}),
+    "tldr": Quick(4032, 48, {"train_size": 320, "test_size": 128}),
 }
 
 

@@ -202,7 +202,7 @@ class TestObservations:
     def test_opening(self) -> None:
         text = self.opening(agent=1)
         assert "You are Agent 2 of 2." in text
-        assert "\n0 0 0 1 0 3 white_concrete\n2 0 0 3 0 3 white_concrete\n" in text
+        assert "\n/fill 0 0 0 1 0 3 white_concrete\n/fill 2 0 0 3 0 3 white_concrete\n" in text
         assert "World box: x 0 to 3, y 0 to 3 upwards, z 0 to 3." in text
         assert "Your blocks: white_concrete 12, stone_stairs 12, stone_bricks 15, planks 1." in text
         assert "of your 5 HP. One line /kill ends it." in text
@@ -232,7 +232,7 @@ class TestObservations:
         state = step.state
         named = [build.suggestions(problem, state, agent) for agent in range(agents)]
         for agent, boxes in enumerate(named):
-            assert told(step, agent).endswith("Fill these boxes:\n" + "\n".join(map(str, boxes)))
+            assert told(step, agent).endswith("Fill these boxes:\n" + "\n".join(map(write, boxes)))
         after = build.step(problem, state, ["\n".join(["/kill", *map(write, boxes)]) for boxes in named])
         assert after.components["match"] == after.components["paper"] == 1.0
 
@@ -276,7 +276,7 @@ class TestObservations:
                 stock = build.left(problem, step.state, agent)
                 for block in stock:
                     assert sum(box.volume for box in boxes if box.block == block) <= stock[block]
-                assert "\n".join(map(str, boxes)) in told(step, agent)
+                assert "\n".join(map(write, boxes)) in told(step, agent)
             after = build.step(problem, step.state, ["\n".join(map(write, boxes)) for boxes in found])
             assert after.components["match"] > 0.95
 

@@ -27,8 +27,8 @@ class Stream:
 
 STREAMS: dict[str, Stream] = {
     "str-build": Stream(str_build.stream, 4),
-    "house-build": Stream(house_build.stream, 2),
-    "coop-he": Stream(coop_he.stream, 8),
+    "house-build": Stream(house_build.stream, 3),
+    "coop-he": Stream(coop_he.stream, 6),
     "tldr": Stream(writing.tldr_stream, 3),
     "arxiv": Stream(writing.arxiv_stream, 3),
 }

@@ -32,9 +32,9 @@ CHOICES: Mapping[str, float] = {
 """Which boxes a builder takes: all from the first or from the last line, those at low or high x first, its seat's, any."""
 KILLS: Mapping[str, float] = {"never": 0.6, "first": 0.25, "last": 0.15}
 """When it writes /kill."""
-SLOPPY = 0.5
+SLOPPY = 0.25
 """Share of builders that often place a box wrongly."""
-MISS = 0.6
+MISS = 0.5
 """How often those do: they shift it, or take another block."""
 FORGETFUL = 0.55
 """Share of builders that begin again at every turn, also where blocks stay."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
+from collm.tasks.minecraft import fill
 from collm.tasks.minecraft.boxes import Box, Cell
 from collm.tasks.minecraft.house_outcome import Threat
 
 
 def listed(found: Iterable[Box]) -> str:
-    """Boxes as lines: both corners and the block, as `/fill` takes them."""
-    return "\n".join(map(str, found))
+    """Boxes as the commands that fill them, one per line."""
+    return "\n".join(map(fill.write, found))
 
 
 def layered(found: Iterable[Box]) -> str:
@@ -29,7 +30,7 @@ def opening(seat: str, target: str, size: tuple[int, int, int], stock: str, thre
     width, height, depth = size
     parts = [
         seat,
-        f"Build this house together, every box once; two corners, x y z each, and the block:\n{target}\n",
+        f"Build this house together, every box once:\n{target}\n",
         f"World box: x 0 to {width - 1}, y 0 to {height - 1} upwards, z 0 to {depth - 1}.",
         stock,
         "Rules: /fill <x> <y> <z> <x> <y> <z> <block>, inside the box; air clears.",
