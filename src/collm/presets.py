@@ -29,14 +29,12 @@ class Quick:
     tokens: int
     """Token limit of one response of one role; one writer of all roles needs the tokens of all roles."""
     task: Mapping[str, Any]
-    single_model: str = "tiny"
-    """What one model in all roles starts from; in the paper it is larger than one of a team on the writing tasks."""
 
 
 _QUICK = {
     "arxiv": Quick(3072, 64, {"train_size": 320, "test_size": 128}),
     "coop-he": Quick(3840, 48, {"turns": 2, "train_size": 320, "test_size": 128}),
-    "house-build": Quick(4800, 56, {"size": "small", "turns": 2, "train_size": 320, "test_size": 128}),
+    "house-build": Quick(4224, 56, {"size": "small", "turns": 2, "train_size": 320, "test_size": 128}),
     "str-build": Quick(4032, 32, {"turns": 3, "min_length": 2, "max_length": 2, "train_size": 320, "test_size": 128}),
     "tldr": Quick(4032, 48, {"train_size": 320, "test_size": 128}),
 }
@@ -56,13 +54,12 @@ def _quick(task: str, chosen: Method) -> Mapping[str, Any]:
     if task not in _QUICK:
         return {}
     form, roles = _QUICK[task], 2
-    values: dict[str, Any] = {
+    return {
         "task": form.task,
         "env_steps": form.env_steps,
         "evaluation": {"every": 5},
         "sampling": {"max_new_tokens": form.tokens * (roles if chosen.single else 1)},
     }
-    return {**values, "model": form.single_model} if chosen.single else values
 
 
 def _paper(task: str, chosen: Method) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""The embedded models: few-million-parameter Qwen3s that ship with the package and run on a laptop."""
+"""The embedded model: a few-million-parameter Qwen3 that ships with the package and runs on a laptop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 EMBEDDED = ("tiny",)
-"""Their names; `small` has about twice the parameters of `tiny`, for the single-model baselines."""
+"""Names of the models that ship with the package."""
 
 
 def folder(name: str = "tiny") -> Path:
