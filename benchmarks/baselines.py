@@ -32,8 +32,9 @@ def block(command: str) -> str:
         [sys.executable, "-m", "collm", "baseline", *command.split(), "--json"], check=True, stdout=subprocess.PIPE
     )
     found = json.loads(finished.stdout)
-    models = ", ".join(dict.fromkeys(name for row in found["rows"] for name in row["model_hashes"]))
-    made = f"{found['problems']} {found['split']} problems, threads: {found['threads']}, model {models}"
+    models = {name: row["protocol"] for row in found["rows"] for name in row["model_hashes"]}
+    used = ", ".join(f"{name} ({protocol})" if protocol == "raw" else name for name, protocol in models.items())
+    made = f"{found['problems']} {found['split']} problems, threads: {found['threads']}, model {used}"
     return "\n".join([f"```\ncollm baseline {command}\n```\n", HEAD, *map(_row, found["rows"]), f"\n{made}."])
 
 

@@ -274,6 +274,13 @@ def test_the_readme_has_the_results() -> None:
     assert all(f"| [{name}](docs/methods/{name}.md) |" in text for name in METHODS)
 
 
+def test_one_writer_starts_from_the_larger_model_on_the_writing_tasks() -> None:
+    for name, method in METHODS.items():
+        for task in ("tldr", "arxiv"):
+            assert resolve(task, name, "quick").model == ("small" if method.single else "tiny")
+        assert resolve("coop-he", name, "quick").model == "tiny"
+
+
 def test_biased_settings_are_named_in_the_results() -> None:
     assert caveats(resolve("str-build", "collm-cc")) == []
     assert len(caveats(resolve("str-build", "magrpo", "paper"))) == 2

@@ -96,7 +96,7 @@ class TrainConfig(Generic[TaskOptions]):
     preset: str = "default"
     """Which set of defaults this configuration started from."""
     model: str = "tiny"
-    """The model every agent and critic starts from: tiny (embedded), a local folder or a hub id."""
+    """The model every agent and critic starts from: tiny or small (embedded), a local folder or a hub id."""
     seed: Annotated[int, Range(0)] = 0
     """The one seed of the run."""
     env_steps: Annotated[int, Range(1)] = 16_384

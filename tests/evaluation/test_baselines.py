@@ -55,6 +55,17 @@ def test_all_protocols_side_by_side_and_twice_the_same(capsys: pytest.CaptureFix
     assert without_time(baseline(capsys, "str-build", *SMALL)) == rows
 
 
+def test_raw_is_the_larger_model_on_the_writing_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["tldr", "--problems", "2", "--sampling.max-new-tokens", "4", "--protocol", "raw", "parallel"]
+    raw, team = (row["model_hashes"] for row in baseline(capsys, *small, "--preset", "quick")["rows"])
+    assert team == [team[0]] * 2
+    assert raw != team[:1]
+    assert baseline(capsys, *small, "--preset", "quick", "--model", "small")["rows"][1]["model_hashes"] == raw * 2
+    assert baseline(capsys, *small)["rows"][0]["model_hashes"] == team[:1]
+    assert run(["baseline", *small, "--model"]) == 2
+    assert "--model names 0 models" in capsys.readouterr().err
+
+
 def test_a_trained_team_stands_beside_with_the_numbers_of_eval(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

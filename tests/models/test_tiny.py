@@ -1,7 +1,8 @@
-"""The embedded model: small, stock, deterministic to build, and weak on purpose."""
+"""The embedded models: small, stock, deterministic to build, and weak on purpose."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,28 +15,30 @@ from collm.cli import run
 from collm.evaluation.evaluate import evaluate
 from collm.models import tiny
 from collm.models.policy import load_policies
-from collm.models.tiny.build import TinyRecipe, build
+from collm.models.tiny.build import RECIPES, TinyRecipe, build, make_tokenizer
 from collm.rollout.sampling import Sampling
 
 
-def test_it_is_a_stock_model_within_its_limits() -> None:
-    model = AutoModelForCausalLM.from_pretrained(tiny.folder())
+@pytest.mark.parametrize(("name", "least", "most"), [("tiny", 1e6, 2e6), ("small", 2e6, 5e6)])
+def test_it_is_a_stock_model_of_its_size(name: str, least: float, most: float) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny.folder(name))
     assert type(model).__name__ == "Qwen3ForCausalLM"
-    assert 1e6 <= sum(parameter.numel() for parameter in model.parameters()) <= 5e6
+    assert least <= sum(parameter.numel() for parameter in model.parameters()) <= most
+
+
+def test_all_that_ships_is_within_ten_megabytes() -> None:
     assert sum(file.stat().st_size for file in tiny.folder().parent.rglob("*") if file.is_file()) <= 10 * 2**20
 
 
-def test_the_shipped_recipe_is_the_default_one() -> None:
-    import dataclasses
+@pytest.mark.parametrize("name", tiny.EMBEDDED)
+def test_it_was_made_by_its_recipe(name: str) -> None:
+    assert json.loads((tiny.folder(name) / "recipe.json").read_text()) == dataclasses.asdict(RECIPES[name])
 
-    assert json.loads((tiny.folder() / "recipe.json").read_text()) == dataclasses.asdict(TinyRecipe())
 
-
-def test_its_tokenizer_is_what_the_recipe_makes(tmp_path: Path) -> None:
-    from collm.models.tiny.build import make_tokenizer
-
-    shipped = AutoTokenizer.from_pretrained(tiny.folder())
-    assert make_tokenizer(TinyRecipe()).get_vocab() == shipped.get_vocab()
+def test_its_tokenizer_is_what_the_recipes_make() -> None:
+    made = make_tokenizer(TinyRecipe()).get_vocab()
+    for name in tiny.EMBEDDED:
+        assert AutoTokenizer.from_pretrained(tiny.folder(name)).get_vocab() == made
 
 
 def test_building_is_deterministic_and_leaves_the_global_generator_alone(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class TaskCommand:
     checkpoint: str | None = None
     """With --run: which checkpoint, e.g. update-00000010. Default: the newest."""
     model: str = "tiny"
-    """The model of a raw team: tiny (embedded), a local folder or a hub id."""
+    """The model of a raw team: tiny or small (embedded), a local folder or a hub id."""
     preset: str = "default"
     """The settings of a raw team."""
     set: tuple[str, ...] = ()

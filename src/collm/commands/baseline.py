@@ -16,7 +16,7 @@ from collm.commands.common import note, parse, peek, print_json
 from collm.config import resolve
 from collm.errors import ConfigError
 from collm.evaluation.baselines import Baseline, measure
-from collm.methods import method
+from collm.methods import METHODS, method
 from collm.models.policy import Policy, load_policies, weights_hash
 from collm.options import Range, check
 from collm.rollout.protocols import PROTOCOLS, Protocol, find_protocol
@@ -40,8 +40,8 @@ class BaselineCommand(Generic[TaskOptions]):
     """Which task."""
     protocol: tuple[str, ...] = tuple(PROTOCOLS)
     """Which protocols: raw, parallel, pipeline, discussion."""
-    model: tuple[str, ...] = ("tiny",)
-    """One model for all agents, or one per agent; `raw` takes the first. With --run: the model it started from."""
+    model: tuple[str, ...] | None = None
+    """One model for all agents, or one per agent; `raw` takes the first. By default those that training starts from."""
     preset: str = "default"
     """The settings of the task and of sampling."""
     run: Path | None = None
@@ -162,12 +162,9 @@ def _untrained(
     command: BaselineCommand[Any], task: Task, protocols: Sequence[Protocol], asked: bool
 ) -> Iterator[Contestant]:
     """Teams of raw models. Protocols that were not asked for by name are left out where the task has no form for them."""
-    if len(command.model) not in (1, task.agents):
-        raise ConfigError(
-            f"--model names {len(command.model)} models; give one, or one for each of {task.agents} agents."
-        )
-    known = {name: load_policies(name, 1, command.device)[0] for name in command.model}
-    team = [known[name] for name in command.model] * (task.agents if len(command.model) == 1 else 1)
+    names, writer = _models(command, task.agents)
+    known = {name: load_policies(name, 1, command.device)[0] for name in {*names, writer}}
+    team = [known[name] for name in names] * (task.agents if len(names) == 1 else 1)
     for protocol in protocols:
         if not protocol.single:
             yield Contestant(protocol, "untrained", task, team, command.sampling)
@@ -181,7 +178,20 @@ def _untrained(
             continue
         tokens = command.sampling.max_new_tokens * task.agents
         sampling = dataclasses.replace(command.sampling, max_new_tokens=tokens)
-        yield Contestant(protocol, "untrained", form, team[:1], sampling)
+        yield Contestant(protocol, "untrained", form, [known[writer]], sampling)
+
+
+def _models(command: BaselineCommand[Any], agents: int) -> tuple[tuple[str, ...], str]:
+    """The team's models, and that of `raw`: as given, or what methods for teams and for one model start from."""
+    if command.model is not None:
+        if len(command.model) not in (1, agents):
+            raise ConfigError(
+                f"--model names {len(command.model)} models; give one, or one for each of {agents} agents."
+            )
+        return command.model, command.model[0]
+    single = next(name for name, chosen in METHODS.items() if chosen.single)
+    writer = resolve(command.task_name, single, command.preset).model
+    return (resolve(command.task_name, preset=command.preset).model,), writer
 
 
 Row = tuple[Contestant, list[Baseline]]

@@ -63,7 +63,7 @@ class Policy:
 
 
 def model_path(name: str) -> str:
-    """The folder or hub id behind a model name; ``tiny`` is embedded."""
+    """The folder or hub id behind a model name; ``tiny`` and ``small`` are the embedded models."""
     return str(tiny.folder(name)) if name in tiny.EMBEDDED else name
 
 

@@ -1,12 +1,12 @@
-"""The embedded model: a few-million-parameter Qwen3 that ships with the package and runs on a laptop."""
+"""The embedded models: Qwen3s of one and two million parameters that ship with the package and run on a laptop."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
 
-EMBEDDED = ("tiny",)
-"""Names of the models that ship with the package."""
+EMBEDDED = ("tiny", "small")
+"""Their names; `small` has about twice the parameters of `tiny`."""
 
 
 def folder(name: str = "tiny") -> Path:

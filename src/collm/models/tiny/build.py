@@ -57,7 +57,7 @@ RECIPES = {
     "tiny": TinyRecipe(),
     "small": TinyRecipe(hidden=160, layers=5, feed_forward=640),
 }
-"""`tiny`, which ships, and `small` of about twice its size, which `collm build-tiny --size small` makes."""
+"""The embedded models: `tiny`, and `small` of about twice its size for the single-model baselines."""
 
 
 def make_tokenizer(recipe: TinyRecipe) -> PreTrainedTokenizerFast:
@@ -157,7 +157,7 @@ def train(
 
 
 def _optimisers(model: Qwen3ForCausalLM, lr: float) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the layers, which needs a third of AdamW's steps here; AdamW for everything else."""
+    """Muon for the matrices of the layers, which learn faster with it; AdamW for everything else."""
     matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
     held = {id(weight) for weight in matrices}
     others = [weight for weight in model.parameters() if id(weight) not in held]
