@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from collm import machine, make_task
-from collm.models.policy import load_policies
+from collm.models.loading import load_policies
 from collm.rollout.engine import Session
 from collm.rollout.sampling import Sampling
 
@@ -54,7 +54,7 @@ def timed(work: object) -> float:
 
 def loop(policy: object, prompts: list[list[int]]) -> None:
     numbers = np.random.default_rng(0).random((len(prompts), NEW_TOKENS))
-    session = Session(policy, len(prompts), Sampling(max_new_tokens=NEW_TOKENS), lambda row, turn: numbers[row])  # type: ignore[arg-type]
+    session = Session([policy] * len(prompts), Sampling(max_new_tokens=NEW_TOKENS), lambda row, turn: numbers[row])  # type: ignore[arg-type]
     session.respond(range(len(prompts)), prompts, 0)
 
 

@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import pytest
 import torch
 
+from collm.models.base import Base
 from collm.models.chat import ChatFormat
 from collm.models.policy import Policy
 from collm.models.tiny.build import TinyRecipe, make_model, make_tokenizer
@@ -27,7 +28,7 @@ def chat() -> ChatFormat:
 def untrained_policy(chat: ChatFormat, seed: int) -> Policy:
     """A small random Qwen3: its responses are long and arbitrary, which is what parity tests want."""
     recipe = TinyRecipe(seed=seed, hidden=64, heads=2, layers=2, feed_forward=128)
-    return Policy(make_model(recipe, chat.tokenizer).eval(), chat)
+    return Policy(Base(make_model(recipe, chat.tokenizer).eval(), chat))
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from collm.models.base import Base
 from collm.models.chat import ChatFormat
 from collm.models.policy import Policy
 from collm.rollout.sampling import Sampling
@@ -47,7 +48,7 @@ def game_policy(chat: ChatFormat, seed: int) -> Policy:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Policy(Qwen3ForCausalLM(config).eval(), chat)
+        return Policy(Base(Qwen3ForCausalLM(config).eval(), chat))
 
 
 def choice(answer: str) -> int:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import tasks
 
-from collm.models.policy import load_policies, weights_hash
+from collm.models.base import weights_hash
+from collm.models.loading import load_policies
 
 RESULTS: tasks.Results = json.loads((tasks.PAGES / "results.json").read_text())
 

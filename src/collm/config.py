@@ -14,6 +14,7 @@ from collm import options
 from collm.errors import ConfigError
 from collm.learning.settings import CreditSettings, CriticSettings, PolicySettings
 from collm.methods import method
+from collm.models.settings import WeightSettings
 from collm.options import Range
 from collm.presets import preset_values
 from collm.rollout.branching import Branching
@@ -95,12 +96,14 @@ class TrainConfig(Generic[TaskOptions]):
     """Which method."""
     preset: str = "default"
     """Which set of defaults this configuration started from."""
-    model: str = "tiny"
-    """The model every agent and critic starts from: tiny or small (embedded), a local folder or a hub id."""
+    model: str | tuple[str, ...] = "tiny"
+    """The model every agent and critic starts from: tiny or small (embedded), a local folder or a hub id; or one for each
+    agent."""
     seed: Annotated[int, Range(0)] = 0
     """The one seed of the run."""
     env_steps: Annotated[int, Range(1)] = 16_384
     """Budget of joint actions; whole updates are played, so the last one may go beyond it."""
+    weights: WeightSettings = WeightSettings()
     rollout: RolloutSettings = RolloutSettings()
     sampling: Sampling = Sampling()
     credit: CreditSettings = CreditSettings()

@@ -14,6 +14,7 @@ from collm.rollout.sampling import Sampling
 _NEEDS = {
     "policy.kl_coefficient": ("policy.kl", ("reward", "loss")),
     "policy.clip": ("policy.loss", ("clip-token", "clip-sequence")),
+    **{f"weights.{name}": ("weights.train", ("auto", "lora")) for name in ("rank", "alpha", "targets", "quantisation")},
     "critic.target_every": ("critic.target", ("hard",)),
     "critic.target_rate": ("critic.target", ("polyak",)),
     "rollout.max_joint_actions": ("rollout.shape", ("tree-aligned", "tree-cross")),

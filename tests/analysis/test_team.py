@@ -12,7 +12,7 @@ from collm.analysis.team import TeamStudy, estimators, fitted_values, variations
 from collm.cli import run
 from collm.config import resolve
 from collm.credit import returns_to_go
-from collm.models.policy import load_policies
+from collm.models.loading import load_policies
 from collm.rollout.collector import Job, collect
 from collm.training.setup import build_task
 

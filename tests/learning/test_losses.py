@@ -79,7 +79,7 @@ def play(team: list[Policy], update: int, episodes: int = 64) -> Forest:
 
 def test_kl_in_the_reward_by_hand(team: list[Policy], forest: Forest) -> None:
     """k1 = log π − log π_ref; the team pays for everybody, an agent with a reward of its own for itself."""
-    reference = reference_logprobs(team[1], forest, 1.0, 8192)
+    reference = reference_logprobs([team[1], team[1]], forest, 1.0, 8192)
     cost = np.array([float(d.logprobs[0] - r[0]) for d, r in zip(forest.decisions, reference, strict=True)])
     cost = cost[forest.decision]
     shared = with_kl_in_reward(forest, reference, 0.5, team=True).rewards
@@ -93,7 +93,7 @@ def trained(settings: PolicySettings, sign: float, updates: int = 25) -> tuple[L
     """A team on the coordination game with every advantage set by the reward, and its last metrics."""
     chat = game_chat()
     own = [game_policy(chat, 0), game_policy(chat, 1)]
-    learner = Learner(own, [], settings, CriticSettings(), 1.0, 8192, game_policy(chat, 0))
+    learner = Learner(own, [], settings, CriticSettings(), 1.0, 8192, [game_policy(chat, 0)] * 2)
     metrics: dict[str, float] = {}
     for update in range(updates):
         experience = play(own, update)

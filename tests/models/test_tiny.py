@@ -14,7 +14,7 @@ from collm import make_task
 from collm.cli import run
 from collm.evaluation.evaluate import evaluate
 from collm.models import tiny
-from collm.models.policy import load_policies
+from collm.models.loading import load_policies
 from collm.models.tiny.build import RECIPES, TinyRecipe, build, make_tokenizer
 from collm.rollout.sampling import Sampling
 

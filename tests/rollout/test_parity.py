@@ -146,7 +146,7 @@ def test_a_session_refuses_to_continue_after_an_update(chat: object) -> None:
     from tests.conftest import untrained_policy
 
     policy = untrained_policy(chat, 0)  # type: ignore[arg-type]
-    session = Session(policy, 1, Sampling(max_new_tokens=2), lambda row, turn: np.full(2, 0.5))
+    session = Session([policy], Sampling(max_new_tokens=2), lambda row, turn: np.full(2, 0.5))
     session.respond([0], [[5, 6, 7]], 0)
     policy.version += 1
     with pytest.raises(RuntimeError, match="updated during a rollout"):

@@ -11,7 +11,7 @@ import torch
 
 from collm.errors import ConfigError
 from collm.models.chat import ChatFormat
-from collm.models.policy import Policy
+from collm.models.policy import Policy, copies
 from collm.rollout.collector import Job, collect
 from collm.rollout.protocols import PROTOCOLS, Play, find_protocol, play
 from collm.rollout.sampling import Sampling
@@ -138,7 +138,7 @@ def test_what_is_drawn_does_not_depend_on_the_batch(name: str, four_turns: Task,
 
 @pytest.mark.parametrize("name", TEAM_PROTOCOLS)
 def test_one_model_for_all_plays_as_copies_of_it_do(name: str, four_turns: Task, team: list[Policy]) -> None:
-    twin = Policy(copy.deepcopy(team[0].model), team[0].chat)
+    (twin,) = copies(team[:1])
     shared, apart = (
         play(PROTOCOLS[name], four_turns, policies, jobs_of(four_turns), SHORT, ("k",))
         for policies in ([team[0], team[0]], [team[0], twin])

@@ -23,7 +23,7 @@ class Sketch:
 
     def __init__(self, policy: Policy, width: int, key: tuple[Key, ...]) -> None:
         self.width = width
-        self.parameters = [one for one in policy.model.parameters() if one.requires_grad]
+        self.parameters = [one for one in policy.own.parameters() if one.requires_grad]
         count = sum(one.numel() for one in self.parameters)
         self.padding = -count % width
         bits = generator(*key).integers(0, 256, (count + 7) // 8, dtype=np.uint8)

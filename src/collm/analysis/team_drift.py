@@ -15,7 +15,7 @@ from collm.analysis.folder import Row
 from collm.analysis.pool import Measured, jackknife
 from collm.analysis.targets import Effort, Probe, Target, probes, squared_change, targets
 from collm.config import TrainConfig
-from collm.models.policy import Policy
+from collm.models.policy import Policy, copies
 from collm.options import Range
 from collm.rollout.collector import Job, collect
 from collm.tasks.protocol import Task
@@ -57,7 +57,7 @@ class TeamDrift:
         """``config`` is that of the training; the given policies are left as they are."""
         self.settings, self.task, self.config = settings, task, config
         self.key = ("analyze", "drift", seed)
-        self.policies = [Policy(copy.deepcopy(policy.model), policy.chat) for policy in policies]
+        self.policies = copies(policies)
         self.trainer = Trainer(config, assemble(config, policies=self.policies))
         problems = list(task.problems("train"))[: settings.problems]
         jobs = [Job(problem, place) for place, problem in enumerate(problems)]

@@ -23,7 +23,9 @@ from collm.commands.common import note, parse
 from collm.config import TrainConfig, resolve, validated, with_changes
 from collm.errors import ConfigError
 from collm.methods import method as find_method
-from collm.models.policy import Policy, load_policies, weights_hash
+from collm.models.base import weights_hash
+from collm.models.loading import load_policies
+from collm.models.policy import Policy
 from collm.training.load import load_team
 from collm.training.run import Interrupted
 from collm.training.setup import build_task

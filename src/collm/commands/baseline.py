@@ -17,7 +17,9 @@ from collm.config import resolve
 from collm.errors import ConfigError
 from collm.evaluation.baselines import Baseline, measure
 from collm.methods import METHODS, method
-from collm.models.policy import Policy, load_policies, weights_hash
+from collm.models.base import weights_hash
+from collm.models.loading import load_policies
+from collm.models.policy import Policy
 from collm.options import Range, check
 from collm.rollout.protocols import PROTOCOLS, Protocol, find_protocol
 from collm.rollout.sampling import Sampling

@@ -17,7 +17,7 @@ from collm import __version__, machine
 from collm.commands.common import parse, print_json
 from collm.config import resolve
 from collm.errors import ConfigError
-from collm.models.policy import weights_hash
+from collm.models.base import weights_hash
 from collm.sandbox import Sandbox
 from collm.training.loop import Trainer
 from collm.training.setup import assemble

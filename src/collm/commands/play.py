@@ -16,7 +16,8 @@ from rich.text import Text
 from collm import machine
 from collm.commands.common import note, parse, peek, print_json, say_notes
 from collm.errors import ConfigError
-from collm.models.policy import Policy, load_policies
+from collm.models.loading import load_policies
+from collm.models.policy import Policy
 from collm.options import Range
 from collm.randomness import integer
 from collm.rollout.collector import Episode, Job, collect

@@ -32,17 +32,17 @@ class Learner:
         critic_settings: CriticSettings,
         temperature: float,
         token_budget: int,
-        reference: Policy | None = None,
+        references: Sequence[Policy] | None = None,
     ) -> None:
-        """``reference`` is the frozen policy that a KL is taken to, if one is."""
-        self.policies, self.critics, self.reference = list(policies), list(critics), reference
+        """``references`` are the agents' frozen policies that a KL is taken to, if one is."""
+        self.policies, self.critics, self.references = list(policies), list(critics), references
         self.policy_settings, self.critic_settings = policy_settings, critic_settings
         self.temperature, self.token_budget = temperature, token_budget
         distinct = {id(policy): policy for policy in policies}
         self.seats = [
             (policy, [agent for agent, other in enumerate(policies) if other is policy]) for policy in distinct.values()
         ]
-        self.policy_optimisers = [_adamw(policy.model, policy_settings) for policy, _ in self.seats]
+        self.policy_optimisers = [_adamw(policy.own, policy_settings) for policy, _ in self.seats]
         self.critic_optimisers = [_adamw(critic.model, critic_settings) for critic in critics]
         self.skipped = 0
         """Optimiser steps skipped so far because a loss or gradient was not finite."""
@@ -65,10 +65,10 @@ class Learner:
         )
 
     def reference_logprobs(self, forest: Forest) -> list[np.ndarray] | None:
-        """log π_ref of every response's tokens; None without a reference."""
-        if self.reference is None:
+        """log π_ref of every response's tokens; None without references."""
+        if self.references is None:
             return None
-        return reference_logprobs(self.reference, forest, self.temperature, self.token_budget)
+        return reference_logprobs(self.references, forest, self.temperature, self.token_budget)
 
     def update(
         self,
@@ -144,7 +144,7 @@ class Learner:
         for agent in heads:
             self.critic_optimisers[agent].zero_grad(set_to_none=True)
         tally = losses.backward(policy, batch, episodes, heads)
-        norm = self._step(policy.model, optimiser, tally.loss, self.policy_settings.max_grad_norm)
+        norm = self._step(policy.own, optimiser, tally.loss, self.policy_settings.max_grad_norm)
         for agent, (critic, _) in heads.items():
             self._step(critic.model, self.critic_optimisers[agent], tally.loss, self.critic_settings.max_grad_norm)
         return {**tally.record(losses.reference is not None), "grad_norm": norm}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,14 +14,18 @@ from collm.rollout.forest import Forest
 
 
 @torch.no_grad()
-def reference_logprobs(reference: Policy, forest: Forest, temperature: float, token_budget: int) -> list[np.ndarray]:
-    """(decisions,) of (tokens,): log π_ref of every response's tokens."""
+def reference_logprobs(
+    references: Sequence[Policy], forest: Forest, temperature: float, token_budget: int
+) -> list[np.ndarray]:
+    """(decisions,) of (tokens,): log π_ref of every response's tokens. ``references`` has one policy per agent."""
     found: list[np.ndarray] = [np.zeros(0, dtype=np.float32)] * len(forest.decisions)
-    for scored in score(reference, forest, range(len(forest.decisions)), temperature, token_budget):
-        owner, logprobs = scored.owner.cpu().numpy(), scored.logprobs.cpu().numpy()
-        parts = np.split(logprobs, np.flatnonzero(np.diff(owner)) + 1)
-        for decision, part in zip(scored.decisions, parts, strict=True):
-            found[decision] = part
+    for policy in {id(reference): reference for reference in references}.values():
+        mine = [d for d, decision in enumerate(forest.decisions) if references[decision.agent] is policy]
+        for scored in score(policy, forest, mine, temperature, token_budget):
+            owner, logprobs = scored.owner.cpu().numpy(), scored.logprobs.cpu().numpy()
+            parts = np.split(logprobs, np.flatnonzero(np.diff(owner)) + 1)
+            for decision, part in zip(scored.decisions, parts, strict=True):
+                found[decision] = part
     return found
 
 

@@ -16,20 +16,31 @@ from collm.errors import ModelError
 from collm.tasks.protocol import Message, Observation
 
 _ANSWER = "\u241eanswer\u241e"
+_PLAIN = (
+    "{% for message in messages %}{{ message.role | capitalize }}: {{ message.content }}"
+    "{{ eos_token if message.role == 'assistant' else '' }}\n\n{% endfor %}"
+    "{{ 'Assistant:' if add_generation_prompt else '' }}"
+)
 _BEFORE = ({"role": "user", "content": "."}, {"role": "assistant", "content": _ANSWER})
 
 
 class ChatFormat:
-    """The chat template of one tokenizer, as token segments.
+    """The chat template of one tokenizer, as token segments. A tokenizer without one gets a plain one, with a note.
 
-    Raises ModelError if the tokenizer has no chat template or no end-of-sequence token.
+    Raises ModelError if nothing says where a response ends.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, name: str = "") -> None:
+        """``name`` is the model's, for messages."""
+        self.name = f"the model '{name}'" if name else "the model"
+        self.notes: list[str] = []
+        """What its user should know."""
         if tokenizer.chat_template is None:
-            raise ModelError("the tokenizer has no chat template; give it one (tokenizer.chat_template = …).")
-        if tokenizer.eos_token_id is None:
-            raise ModelError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token.")
+            tokenizer.chat_template = _PLAIN
+            self.notes.append(
+                f"{self.name} has no chat template: messages are written as 'User: …' and 'Assistant: …'. It may answer "
+                "better with a template of its own (tokenizer.chat_template)."
+            )
         self.tokenizer = tokenizer
         marks = {
             *tokenizer.all_special_tokens,
@@ -40,10 +51,17 @@ class ChatFormat:
         self._followings: dict[Observation, tuple[int, ...]] = {}
         first = self._following((Message("user", "."),))[0]
         special = first in tokenizer.all_special_ids or first in tokenizer.added_tokens_decoder
+        if not special and tokenizer.eos_token_id is None:
+            raise ModelError(
+                f"{self.name} has no end-of-sequence token, and its chat template ends a message with none either: nothing "
+                "says where a response ends. Set tokenizer.eos_token and save the tokenizer."
+            )
         self.end_of_turn: int = first if special else tokenizer.eos_token_id
         """The mark that ends an assistant message in this template."""
-        self.stop_ids: tuple[int, ...] = tuple(sorted({self.end_of_turn, tokenizer.eos_token_id}))
+        ends = {self.end_of_turn, tokenizer.eos_token_id} - {None}
+        self.stop_ids: tuple[int, ...] = tuple(sorted(ends))
         """Tokens that end a response; the one that was sampled is part of it."""
+        self.pad_id: int = self.end_of_turn if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
     def opening(self, observation: Observation) -> tuple[int, ...]:
         """The tokens of a history's first observation, up to where the agent's response begins."""

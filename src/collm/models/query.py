@@ -12,7 +12,7 @@ from torch import nn
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
 from collm.models.policy import Policy
-from collm.models.value import TargetScale, ValueHead, follow
+from collm.models.value import TargetScale, ValueHead, follow, reader
 
 LayerCache = tuple[torch.Tensor, torch.Tensor]
 """Keys and values of one layer and one history: (heads, tokens, head size) each."""
@@ -36,14 +36,13 @@ class QueryModel(nn.Module):
 
     def __init__(self, policy: Policy, agents: int, outputs: int, scale: TargetScale, actions: bool) -> None:
         super().__init__()
-        config = policy.model.config.get_text_config()
-        self.own_backbone: Any = policy.model.base_model
+        self.reader = reader(policy)
         # The token that ends a message stands where a model sums up what it has read.
         start = policy.model.get_input_embeddings().weight[policy.chat.end_of_turn]
         self.query = nn.Parameter(start.detach().float().clone())
         heads, size = _cache_shape(policy)
         self.shifts = nn.Parameter(torch.zeros(2, policy.layers, agents, heads, size, device=policy.device))
-        self.head = ValueHead(config.hidden_size, outputs, scale, actions).to(policy.device)
+        self.head = ValueHead(policy.base.config.hidden_size, outputs, scale, actions).to(policy.device)
 
     def states(self, caches: Sequence[Sequence[Sequence[LayerCache]]], queries: Sequence[Query]) -> torch.Tensor:
         """(queries, width): the query token's last state. ``caches`` is (rows, agents, layers)."""
@@ -70,23 +69,23 @@ class QueryModel(nn.Module):
             ],
             total + width,
         )
-        output = self.own_backbone(
+        states = self.reader(
             inputs_embeds=self.query.expand(rows, width, -1),
             position_ids=seen.amax(2).to(device),
             attention_mask=mask,
             past_key_values=memory,
             use_cache=True,
         )
-        return output.last_hidden_state[index[:, 0], index[:, 1]]
+        return states[index[:, 0], index[:, 1]]
 
     def copy(self) -> QueryModel:
         """A slow copy of this network, without gradients."""
-        return copy.deepcopy(self).requires_grad_(False)
+        return copy.deepcopy(self, {id(self.reader): self.reader.copy()}).requires_grad_(False)
 
     @torch.no_grad()
     def follow(self, leader: QueryModel, rate: float) -> None:
         """Move a slow copy towards its leader; 1 makes it equal."""
-        follow(self.own_backbone, leader.own_backbone, rate)
+        follow(self.reader, leader.reader, rate)
         self.query.lerp_(leader.query, rate)
         self.shifts.lerp_(leader.shifts, rate)
         self.head.follow(leader.head, rate)
@@ -96,9 +95,8 @@ class QueryModel(nn.Module):
 def _cache_shape(policy: Policy) -> tuple[int, int]:
     """Heads and head size of the keys that a policy writes."""
     cache = DynamicCache()
-    policy.model.base_model(
-        input_ids=torch.full((1, 1), policy.pad_id, device=policy.device), past_key_values=cache, use_cache=True
-    )
+    first = torch.full((1, 1), policy.pad_id, device=policy.device)
+    policy.base.hidden(policy.adapter, input_ids=first, past_key_values=cache, use_cache=True)
     _, heads, _, size = cache.layers[0].keys.shape
     return heads, size
 

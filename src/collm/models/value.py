@@ -8,7 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from collm.models.policy import Policy
+from collm.models.base import Base
+from collm.models.policy import Policy, own_weights
 
 _TINY_SPREAD = 1e-4
 TargetScale = Literal["popart", "running", "none"]
@@ -86,6 +87,41 @@ class ValueHead(nn.Module):
         follow(self.linear, leader.linear, rate)
 
 
+class Reader(nn.Module):
+    """What of a critic reads: a base's trunk, or an adapter on it, which is then the critic's own; or another's, unlearned."""
+
+    def __init__(self, base: Base, adapter: str | None, own: bool) -> None:
+        super().__init__()
+        self.backbone = own_weights(base, adapter) if own else None
+        self._base = (base,)
+        self.adapter = adapter
+
+    @property
+    def base(self) -> Base:
+        return self._base[0]
+
+    def forward(self, **inputs: Any) -> torch.Tensor:
+        """Last-layer states (rows, tokens, width)."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.backbone is not None):
+            return self.base.hidden(self.adapter, **inputs)
+
+    def copy(self) -> Reader:
+        """Another reader with the same weights, without gradients; of an adapter, one more adapter on the same base."""
+        if self.adapter is None:
+            return Reader(self.base.copy(), None, own=True).requires_grad_(False)
+        name = f"{self.adapter}-slow"
+        self.base.add_adapter(name, ("adapter", name))
+        twin = Reader(self.base, name, own=True)
+        twin.load_state_dict(self.state_dict())
+        return twin.requires_grad_(False)
+
+
+def reader(policy: Policy, shared: bool = False) -> Reader:
+    """A reader that takes the policy's weights as its own; one that is ``shared`` with the policy only reads."""
+    whole = policy.adapter is None and not shared
+    return Reader(policy.base.headless() if whole else policy.base, policy.adapter, own=not shared)
+
+
 class ValueModel(nn.Module):
     """V(history) from the last-layer state at chosen tokens."""
 
@@ -97,27 +133,22 @@ class ValueModel(nn.Module):
         actions: bool = False,
         shared: bool = False,
     ) -> None:
-        """Takes the policy's backbone as its own; one that is ``shared`` with the policy is only read."""
+        """Takes the policy's trunk as its own; one that is ``shared`` with the policy is only read."""
         super().__init__()
-        backbone: Any = policy.model.base_model
-        self.own_backbone = None if shared else backbone
-        self._read = (backbone,)
-        width = policy.model.config.get_text_config().hidden_size
-        self.head = ValueHead(width, outputs, scale, actions).to(policy.device)
+        self.reader = reader(policy, shared)
+        self.head = ValueHead(policy.base.config.hidden_size, outputs, scale, actions).to(policy.device)
 
     def states(self, tokens: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """(places, width): last-layer states at (row, position) places of a padded batch of token ids."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.own_backbone is not None):
-            return self._read[0](input_ids=tokens, use_cache=False).last_hidden_state[rows, positions]
+        return self.reader(input_ids=tokens, use_cache=False)[rows, positions]
 
     def copy(self) -> ValueModel:
         """A slow copy of this network, without gradients."""
-        return copy.deepcopy(self).requires_grad_(False)
+        return copy.deepcopy(self, {id(self.reader): self.reader.copy()}).requires_grad_(False)
 
     def follow(self, leader: ValueModel, rate: float) -> None:
         """Move a slow copy towards its leader; 1 makes it equal."""
-        if self.own_backbone is not None and leader.own_backbone is not None:
-            follow(self.own_backbone, leader.own_backbone, rate)
+        follow(self.reader, leader.reader, rate)
         self.head.follow(leader.head, rate)
 
 

@@ -1,4 +1,4 @@
-"""The lock-step collector: every live episode takes its turn at once, in one batched call per distinct policy."""
+"""The lock-step collector: every live episode takes its turn at once, in one batched call per base model."""
 
 from __future__ import annotations
 
@@ -159,13 +159,13 @@ class _Collection:
         return len(transcript.tokens) + self.sampling.max_new_tokens > self.limit
 
     def _tables(self) -> list[Table]:
-        """One table per distinct set of weights, for the agents that play with them."""
+        """One table per base model, for the agents that play with it."""
         seats: dict[int, list[int]] = {}
         for agent, policy in enumerate(self.policies):
-            seats.setdefault(id(policy), []).append(agent)
+            seats.setdefault(id(policy.base), []).append(agent)
         width = self.branching.width if self.branching else 1
         return [
-            Table(self.policies[agents[0]], agents, self.paths, width, self.sampling, self.key)
+            Table(self.policies, agents, self.paths, width, self.sampling, self.key)
             for agents in seats.values()
         ]
 

@@ -28,20 +28,27 @@ class Response:
 
 
 class Session:
-    """The histories that one policy continues during a rollout: one cache row per history.
+    """The histories that policies of one base continue during a rollout: one cache row per history, one batch for all.
 
-    A session lives within one rollout, between two updates: its cache is stamped with the version of the weights that
+    A session lives within one rollout, between two updates: its cache is stamped with the versions of the weights that
     wrote it, and continuing it after an update raises RuntimeError.
     """
 
-    def __init__(self, policy: Policy, rows: int, sampling: Sampling, uniforms: Any) -> None:
-        """``uniforms(row, turn)`` returns the row's ``max_new_tokens`` uniform numbers for a turn."""
-        self.policy = policy
+    def __init__(self, policies: Sequence[Policy], sampling: Sampling, uniforms: Any) -> None:
+        """``policies`` has one per row. ``uniforms(row, turn)`` returns the row's ``max_new_tokens`` uniform numbers for a
+        turn."""
+        self.policies = list({id(policy): policy for policy in policies}.values())
+        self.policy = policies[0]
+        self.base = self.policy.base
+        if any(policy.base is not self.base for policy in self.policies):
+            raise ValueError("a session is one batch, and its policies are of several base models.")
+        self.adapters = [policy.adapter for policy in policies]
         self.sampling = sampling
         self.uniforms = uniforms
-        self.version = policy.version
-        self.device = policy.device
-        self.cache = RowCache(policy.layers, rows, 0, self.device)
+        self.versions = [policy.version for policy in self.policies]
+        self.device = self.policy.device
+        rows = len(policies)
+        self.cache = RowCache(self.policy.layers, rows, 0, self.device)
         self.lengths = np.zeros(rows, dtype=np.int64)
         self.unread = np.full(rows, -1, dtype=np.int64)
         """Each row's last sampled token, which the cache does not hold yet."""
@@ -68,7 +75,7 @@ class Session:
 
     def _read(self, rows: Sequence[int], observations: Sequence[Sequence[int]]) -> torch.Tensor:
         """Bring these rows forward and read their new tokens; logits (rows, vocabulary) behind the last ones."""
-        if self.policy.version != self.version:
+        if [policy.version for policy in self.policies] != self.versions:
             raise RuntimeError("the policy was updated during a rollout; begin a new session.")
         fresh = {
             row: [*([self.unread[row]] if self.unread[row] >= 0 else []), *observation]
@@ -85,6 +92,7 @@ class Session:
         origin, slot_of = np.array(parents, dtype=np.int64), np.argsort(self.row_at)
         self.cache.gather(self._tensor(slot_of[origin]))
         self.lengths, self.unread = self.lengths[origin], self.unread[origin]
+        self.adapters = [self.adapters[parent] for parent in parents]
         self.row_at = np.arange(len(origin))
 
     def _bring_forward(self, rows: Sequence[int]) -> None:
@@ -110,7 +118,16 @@ class Session:
     def _forward(self, tokens: torch.Tensor, positions: torch.Tensor, width: int) -> torch.Tensor:
         """Hidden states (rows, new tokens, width of the model) of the first rows."""
         self.cache.positions, self.cache.width = positions, width
-        return self.policy.hidden(tokens, position_ids=positions, attention_mask=self.cache.mask(), cache=self.cache)
+        mixed = len(self.policies) > 1
+        return self.base.hidden(
+            [self.adapters[row] for row in self.row_at[: len(tokens)]] if mixed else self.policy.adapter,
+            self,
+            input_ids=tokens,
+            position_ids=positions,
+            attention_mask=self.cache.mask(),
+            past_key_values=self.cache,
+            use_cache=True,
+        )
 
     def _prefill(self, observations: list[Sequence[int]]) -> torch.Tensor:
         """Read the new tokens of each leading slot; logits (rows, vocabulary) of the first response token."""

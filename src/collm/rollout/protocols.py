@@ -2,7 +2,7 @@
 
 Within a turn the agents answer in stages. Before an agent answers, it reads the task's observation (at its first answer
 of the turn) and what the others have written in this turn at earlier stages. Its last answer of the turn is its action.
-Histories only grow, all live episodes answer in one batched call per stage and distinct set of weights, and a draw is
+Histories only grow, all live episodes answer in one batched call per stage and base model, and a draw is
 keyed as in ``collect``, with the number of the agent's answer within the turn in the place of the sibling. So the first
 answers of all protocols to one observation are the same, and ``parallel`` is what ``collect`` plays.
 """
@@ -187,7 +187,7 @@ def _appended(observation: Observation, text: str) -> Observation:
 
 
 class _Players:
-    """All games of one call of ``play`` and one session per distinct policy."""
+    """All games of one call of ``play`` and one session per base model."""
 
     def __init__(
         self,
@@ -201,11 +201,11 @@ class _Players:
     ) -> None:
         self.task, self.policies, self.sampling, self.key = task, policies, sampling, key
         self.limit = context_limit(policies, max_history)
-        self.rows: dict[int, list[_Seat]] = {id(policy): [] for policy in policies}
+        self.rows: dict[int, list[_Seat]] = {id(policy.base): [] for policy in policies}
         self.games = [self._begin(job) for job in jobs]
         self.sessions = {
-            id(policy): Session(policy, len(self.rows[id(policy)]), sampling, self._uniforms(self.rows[id(policy)]))
-            for policy in policies
+            base: Session([policies[seat.agent] for seat in rows], sampling, self._uniforms(rows))
+            for base, rows in self.rows.items()
         }
 
     def _begin(self, job: Job) -> _Game:
@@ -215,7 +215,7 @@ class _Players:
         for agent, observation in enumerate(start.observations):
             opening = self.policies[agent].chat.opening(observation)
             require_room(job.problem, agent, len(opening), self.sampling.max_new_tokens, self.limit)
-            rows = self.rows[id(self.policies[agent])]
+            rows = self.rows[id(self.policies[agent].base)]
             game.seats.append(_Seat(game, agent, len(rows), Transcript(agent), observation))
             rows.append(game.seats[-1])
         return game
@@ -229,11 +229,11 @@ class _Players:
         return draws
 
     def speak(self, seats: list[_Seat], turn: int) -> None:
-        """One stage: everybody reads, then everybody answers, in one batched call per distinct policy."""
+        """One stage: everybody reads, then everybody answers, in one batched call per base model."""
         speakers = [seat for seat in seats if self._read(seat)]
         answers = []
         for number, session in self.sessions.items():
-            mine = [seat for seat in speakers if id(self.policies[seat.agent]) == number]
+            mine = [seat for seat in speakers if id(self.policies[seat.agent].base) == number]
             if mine:
                 unread = [seat.transcript.tokens[session.known(seat.row) :] for seat in mine]
                 answers += list(zip(mine, session.respond([seat.row for seat in mine], unread, turn), strict=True))

@@ -1,4 +1,4 @@
-"""A table: one policy's session, the agents that share it, and whose history each of its rows holds."""
+"""A table: one base's session, the agents that share it, and whose history each of its rows holds."""
 
 from __future__ import annotations
 
@@ -25,26 +25,27 @@ class Seat:
 
 
 class Table:
-    """The responses of all agents that play with one set of weights, in one batched call per turn.
+    """The responses of all agents that play with one base model, in one batched call per turn.
 
     Rows are in the order of (path, agent, sibling), so the siblings of an agent are neighbours.
     """
 
     def __init__(
         self,
-        policy: Policy,
+        policies: Sequence[Policy],
         agents: Sequence[int],
         paths: Sequence[Path],
         width: int,
         sampling: Sampling,
         key: tuple[Key, ...],
     ) -> None:
-        """``width`` responses per agent and path; draws are keyed by ``key`` + (problem id, sample, *route, turn, agent,
+        """``policies`` are those of the whole team, and ``agents`` the ones that sit here. ``width`` responses per agent and
+        path; draws are keyed by ``key`` + (problem id, sample, *route, turn, agent,
         sibling)."""
         self.agents, self.width, self.key = tuple(agents), width, key
         self.draws = sampling.max_new_tokens
         self._seat(paths)
-        self.session = Session(policy, len(self.seats), sampling, self._uniforms)
+        self.session = Session([policies[seat.agent] for seat in self.seats], sampling, self._uniforms)
 
     def _seat(self, paths: Sequence[Path]) -> None:
         self.seats = [

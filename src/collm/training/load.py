@@ -7,12 +7,13 @@ from typing import Any
 
 from collm import machine
 from collm.config import TrainConfig, from_saved
-from collm.models.policy import Policy, load_policies
+from collm.models.policy import Policy
 from collm.tasks.protocol import Task
 from collm.training import checkpoint
 from collm.training.run_folder import RunFolder
 from collm.training.setup import build_task
 from collm.training.state import restore_policies
+from collm.training.team import team_of
 
 
 def load_team(
@@ -27,7 +28,7 @@ def load_team(
     config = from_saved(folder.read_config(), task)
     machine.prepare(config.run.device, config.run.threads)
     task = build_task(config, task)
-    policies = load_policies(config.model, task.agents, config.run.device)
+    policies = team_of(config, task.agents)
     path = folder.checkpoints / name if name else checkpoint.latest(folder.checkpoints, str(run))
     restore_policies(policies, checkpoint.load(path)[0])
     return config, task, policies

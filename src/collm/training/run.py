@@ -20,7 +20,7 @@ from collm.evaluation.curves import draw_curves
 from collm.evaluation.evaluate import Evaluation, evaluate
 from collm.evaluation.samples import before_after, write_samples
 from collm.evaluation.stats import paired_interval
-from collm.models.policy import Policy, load_policies
+from collm.models.policy import Policy
 from collm.rules import caveats
 from collm.tasks.protocol import Task
 from collm.training import checkpoint
@@ -30,6 +30,7 @@ from collm.training.metrics import MetricsLog, read
 from collm.training.run_folder import RunFolder
 from collm.training.setup import Parts, assemble
 from collm.training.state import gather, restore
+from collm.training.team import untrained
 
 SHOWN = ("final", "iou", "score", "contribution")
 """What is reported of a team before and after training (``iou`` where the task has it)."""
@@ -132,7 +133,7 @@ class _Run:
         return measured
 
     def _untrained(self) -> list[Policy]:
-        return load_policies(self.config.model, self.parts.task.agents, self.config.run.device)
+        return untrained(self.config, self.parts.policies)
 
     def _evaluations(self, policies: list[Policy], when: str) -> Iterator[Evaluation]:
         """Sampled, then greedy, on the test problems; samples of the first are written."""

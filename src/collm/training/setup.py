@@ -5,18 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import torch
-
 from collm.config import TrainConfig
 from collm.errors import ConfigError
 from collm.learning.cache_critic import CacheCritic
 from collm.learning.critic import Critic, TextCritic
 from collm.learning.learner import Learner
 from collm.methods import Method, method
-from collm.models.policy import Policy, load_policies, weights_hash
+from collm.models.policy import Policy
 from collm.rollout.referee import begin, checked_numbers, inside_task
 from collm.tasks.protocol import SPLITS, Task
 from collm.tasks.registry import make_task, require_registered, require_same, single_form
+from collm.training.team import critic_network, model_hash, references, team_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,39 +55,36 @@ def assemble(config: TrainConfig[Any], given: Task | None = None, policies: list
     task = build_task(config, given)
     chosen = method(config.method)
     if policies is None:
-        policies = load_policies(config.model, task.agents, torch.device(config.run.device))
+        policies = team_of(config, task.agents)
     check_problems(task, policies, config)
     check_branching(task, config)
     gamma = task.gamma if config.credit.gamma is None else config.credit.gamma
-    return Parts(task, chosen, policies, make_learner(config, task, policies), gamma, weights_hash(policies[0].model))
+    started_from = model_hash(policies)
+    return Parts(task, chosen, policies, make_learner(config, task, policies), gamma, started_from)
 
 
 def make_learner(config: TrainConfig[Any], task: Task, policies: list[Policy]) -> Learner:
-    """The team's learner, with the critics and the reference policy that its settings ask for."""
+    """The team's learner, with the critics and the reference policies that its settings ask for."""
     chosen = method(config.method)
-    reference = None
-    if config.policy.kl != "none":
-        (reference,) = load_policies(config.model, 1, config.run.device)
-        reference.model.requires_grad_(False)
     return Learner(
         policies,
-        [make_critic(config, chosen, task, view, policies) for view in chosen.views(task.agents)],
+        [make_critic(config, chosen, task, view, policies, place) for place, view in enumerate(chosen.views(task.agents))],
         config.policy,
         config.critic,
         config.sampling.temperature,
         config.run.token_budget,
-        reference,
+        references(config, policies),
     )
 
 
 def make_critic(
-    config: TrainConfig[Any], chosen: Method, task: Task, view: list[int], policies: list[Policy]
+    config: TrainConfig[Any], chosen: Method, task: Task, view: list[int], policies: list[Policy], place: int
 ) -> Critic:
     """The critic that reads these agents' histories."""
     outputs = task.agents if task.per_agent_rewards and chosen.critic == "joint" else 1
     if config.critic.backbone == "policy":
         return TextCritic(policies[view[0]], config.critic, view, task.agents, outputs)
-    (backbone,) = load_policies(config.model, 1, config.run.device)
+    backbone = critic_network(config, policies, view[0], place)
     kind = CacheCritic if config.critic.encoding == "caches" else TextCritic
     return kind(backbone, config.critic, view, task.agents, outputs)
 

@@ -75,13 +75,13 @@ def restore_policies(policies: list[Any], tensors: Mapping[str, torch.Tensor]) -
     """Put only the trained policies of a checkpoint back, for evaluation and play: nothing of a critic is read."""
     try:
         for place, policy in enumerate(policies):
-            policy.model.load_state_dict(_under(tensors, f"policy-{place}"))
+            policy.own.load_state_dict(_under(tensors, f"policy-{place}"))
     except RuntimeError as error:
         raise CheckpointError(f"the checkpoint does not fit this run's model: {error}") from error
 
 
 def _modules(learner: Learner) -> dict[str, torch.nn.Module]:
-    policies = {f"policy-{place}": policy.model for place, (policy, _) in enumerate(learner.seats)}
+    policies = {f"policy-{place}": policy.own for place, (policy, _) in enumerate(learner.seats)}
     critics = {f"critic-{place}": critic.model for place, critic in enumerate(learner.critics)}
     slow = {f"slow-{place}": critic.slow for place, critic in enumerate(learner.critics) if critic.slow is not None}
     return {**policies, **critics, **slow}

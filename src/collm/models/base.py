@@ -1,0 +1,117 @@
+"""A causal language model that one or several policies and critics use, and the adapters that tell them apart."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from collm.models.adapters import Choice, add_adapter, linear_names, merged
+from collm.models.chat import ChatFormat
+from collm.models.settings import WeightSettings
+from collm.randomness import Key
+
+
+class Base:
+    """A model and its chat format. What speaks through it is either the model itself or an adapter on it."""
+
+    def __init__(self, model: Any, chat: ChatFormat, settings: WeightSettings = WeightSettings()) -> None:
+        self.model, self.chat, self.settings = model, chat, settings
+        self.config: Any = model.config.get_text_config()
+        self.trunk: Any = model.base_model
+        """The model without its output layer."""
+        self.autocast = False
+        """Whether passes compute in bf16, whatever the weights are kept in."""
+        self.adapters: dict[str, dict[str, nn.Parameter]] = {}
+        self._choice = Choice()
+        self._layers: list[str] = []
+        self._recomputed: list[Any] = self._with_recomputing() if settings.checkpointing else []
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.trunk.parameters()).device
+
+    def add_adapter(self, name: str, key: tuple[Key, ...]) -> None:
+        """One more adapter, which changes nothing until it is trained. The base is frozen from then on."""
+        if not self.adapters:
+            self._layers = linear_names(self.model, self.settings.targets)
+            self.model.requires_grad_(False)
+        self.adapters[name] = add_adapter(self.model, self._choice, name, self._layers, self.settings, key)
+
+    def headless(self) -> Base:
+        """The same weights without the output layer, which critics do not need."""
+        other = copy.copy(self)
+        other.model = None
+        return other
+
+    def copy(self) -> Base:
+        """Other weights with the same values, without the output layer."""
+        other = self.headless()
+        other.trunk = copy.deepcopy(self.trunk)
+        other._recomputed = []
+        return other
+
+    def merged(self, adapter: str) -> Base:
+        """A model of its own with this adapter's part added to the weights, and no adapters."""
+        model = merged(self.model, adapter)
+        other = Base(model, self.chat, dataclasses.replace(self.settings, checkpointing=False))
+        other.autocast = self.autocast
+        return other
+
+    def hidden(self, adapter: str | None | list[str | None], stamp: object = None, **inputs: Any) -> torch.Tensor:
+        """Last-layer states (rows, tokens, width). ``adapter`` is one name for all rows, or a list with one per row; as
+        long as ``stamp`` is the same object, so are the weights of the adapters in a list."""
+        if isinstance(adapter, list):
+            self._choice.each(adapter, stamp, self.device)
+        else:
+            self._choice.only(adapter)
+        with self._numbers(), self._recomputing(inputs.get("past_key_values") is None):
+            return self.trunk(**inputs).last_hidden_state
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits (…, vocabulary) at chosen states."""
+        with self._numbers():
+            return self.model.get_output_embeddings()(hidden)
+
+    def _with_recomputing(self) -> list[Any]:
+        enable = getattr(self.model, "activation_checkpointing_enable", self.model.gradient_checkpointing_enable)
+        enable({"use_reentrant": False})
+        return [module for module in self.trunk.modules() if isinstance(module, GradientCheckpointingLayer)]
+
+    def _numbers(self) -> Any:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def _recomputing(self, learning: bool) -> Iterator[None]:
+        """Gradient checkpointing in passes that learn: the layers ask for their training flag; what is in them keeps its
+        own, so that nothing is dropped out."""
+        layers = self._recomputed if learning and torch.is_grad_enabled() else []
+        for layer in layers:
+            layer.training = True
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.training = False
+
+
+def weights_hash(model: Any) -> str:
+    """A short SHA-256 over the names, shapes and bytes of a model's weights, adapters left out: which model a result
+    started from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(_without_adapters(model).items()):
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _without_adapters(model: Any) -> dict[str, torch.Tensor]:
+    named: dict[str, torch.Tensor] = model.state_dict()
+    return {name.replace(".base_layer.", "."): tensor for name, tensor in named.items() if ".lora_" not in name}

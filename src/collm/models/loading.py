@@ -1,0 +1,122 @@
+"""Loading causal LMs and tokenizers, and making a team of policies from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from collm.errors import ModelError
+from collm.models import tiny
+from collm.models.base import Base
+from collm.models.chat import ChatFormat
+from collm.models.policy import Policy
+from collm.models.settings import WeightSettings
+
+_LOADING = (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError)
+
+
+def model_path(name: str) -> str:
+    """The folder or hub id behind a model name; ``tiny`` and ``small`` are the embedded models."""
+    return str(tiny.folder(name)) if name in tiny.EMBEDDED else name
+
+
+def trains_adapters(name: str, settings: WeightSettings) -> bool:
+    """Whether agents that start from this model are adapters on it."""
+    return settings.train == "lora" or (settings.train == "auto" and name not in tiny.EMBEDDED)
+
+
+def load_policies(
+    name: str | Sequence[str],
+    agents: int,
+    device: torch.device | str = "cpu",
+    settings: WeightSettings = WeightSettings(),
+    seed: int = 0,
+) -> list[Policy]:
+    """One policy per agent, each with weights of its own. ``name`` is a model for all of them, or one for each.
+
+    Agents that train adapters share one base per model; ``seed`` is that of the adapters. Raises ModelError if a model
+    cannot be loaded.
+    """
+    names = [name] * agents if isinstance(name, str) else list(name)
+    bases: dict[str, Base] = {}
+    policies = []
+    for agent, own in enumerate(names):
+        if not trains_adapters(own, settings):
+            policies.append(Policy(load_base(own, device, settings)))
+            continue
+        if own not in bases:
+            bases[own] = load_base(own, device, settings)
+        policies.append(with_adapter(bases[own], f"agent-{agent}", seed))
+    return policies
+
+
+def with_adapter(base: Base, name: str, seed: int) -> Policy:
+    """A new policy that is an adapter on this base."""
+    base.add_adapter(name, ("adapter", seed, name))
+    return Policy(base, name)
+
+
+def load_base(name: str, device: torch.device | str = "cpu", settings: WeightSettings = WeightSettings()) -> Base:
+    """A causal LM and its chat format. Raises ModelError if it cannot be loaded."""
+    if name.startswith(("/", "./", "../", "~")) and not Path(name).is_dir():
+        raise ModelError(f"the model '{name}' cannot be loaded: there is no such folder.")
+    device = torch.device(device)
+    frozen, low = trains_adapters(name, settings), _computes_in_bf16(settings, device)
+    options: dict[str, Any] = {"dtype": torch.bfloat16 if low and frozen else torch.float32}
+    if settings.quantisation != "none":
+        options["quantization_config"] = _quantisation(settings, frozen, options["dtype"])
+        options["device_map"] = {"": device}
+    remote = settings.trust_remote_code
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model_path(name), trust_remote_code=remote)
+        model = AutoModelForCausalLM.from_pretrained(
+            model_path(name), attn_implementation="sdpa", trust_remote_code=remote, **options
+        )
+    except _LOADING as error:
+        raise ModelError(f"the model '{name}' cannot be loaded: {_first_line(error)}") from error
+    _refuse_unsupported(name, model.config.get_text_config().to_dict())
+    chat = ChatFormat(tokenizer, name)
+    base = Base(model.to(device).eval() if settings.quantisation == "none" else model.eval(), chat, settings)
+    base.autocast = low
+    return base
+
+
+def _computes_in_bf16(settings: WeightSettings, device: torch.device) -> bool:
+    return settings.precision == "bf16" or (settings.precision == "auto" and device.type == "cuda")
+
+
+def _quantisation(settings: WeightSettings, frozen: bool, dtype: torch.dtype) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if not frozen:
+        raise ModelError("weights.quantisation needs a frozen base: set weights.train = lora.")
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError as error:
+        raise ModelError(
+            "weights.quantisation needs bitsandbytes: pip install 'collm[quantised]', or set it to none."
+        ) from error
+    if settings.quantisation == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def _first_line(error: Exception) -> str:
+    """What an error of the library says, without its advice about everything that might be meant."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def _refuse_unsupported(name: str, config: dict[str, Any]) -> None:
+    """Raise ModelError for models that the row cache or the plain logits would treat wrongly without a word."""
+    if set(config.get("layer_types") or ["full_attention"]) != {"full_attention"}:
+        raise ModelError(f"the model '{name}' has layers without full attention, which is not supported yet.")
+    if config.get("sliding_window") is not None and config.get("use_sliding_window", True):
+        raise ModelError(f"the model '{name}' has sliding-window attention, which is not supported yet.")
+    scaled = [key for key in ("final_logit_softcapping", "logit_scale", "logits_scaling") if config.get(key)]
+    if scaled:
+        raise ModelError(f"the model '{name}' scales its logits ({scaled[0]}), which is not supported yet.")

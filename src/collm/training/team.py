@@ -1,0 +1,62 @@
+"""From a configuration to the models of a training: the agents' policies, the critics' networks, the reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from collm.config import TrainConfig
+from collm.errors import ConfigError
+from collm.models.base import weights_hash
+from collm.models.loading import load_base, load_policies, with_adapter
+from collm.models.policy import Policy
+
+
+def team_of(config: TrainConfig[Any], agents: int) -> list[Policy]:
+    """New policies, one per agent. Raises ConfigError if the models named are not one, or one for each."""
+    return load_policies(models(config, agents), agents, config.run.device, config.weights, config.seed)
+
+
+def models(config: TrainConfig[Any], agents: int) -> list[str]:
+    """The model of each agent."""
+    if isinstance(config.model, str):
+        return [config.model] * agents
+    if len(config.model) != agents:
+        raise ConfigError(f"model names {len(config.model)} models; give one, or one for each of {agents} agents.")
+    return list(config.model)
+
+
+def model_hash(policies: list[Policy]) -> str:
+    """Which models a result started from; of several, in the order of the agents."""
+    bases = {id(policy.base): policy for policy in policies}
+    hashes = {place: weights_hash(policy.model) for place, policy in bases.items()}
+    return "+".join(dict.fromkeys(hashes[id(policy.base)] for policy in policies))
+
+
+def untrained(config: TrainConfig[Any], policies: list[Policy]) -> list[Policy]:
+    """The policies as they were before any training: without their adapters, or loaded again."""
+    if all(policy.adapter is not None for policy in policies):
+        plain = {id(policy.base): Policy(policy.base) for policy in policies}
+        return [plain[id(policy.base)] for policy in policies]
+    return team_of(config, len(policies))
+
+
+def critic_network(config: TrainConfig[Any], policies: list[Policy], agent: int, place: int) -> Policy:
+    """What the critic at ``place`` reads with: an adapter on this agent's base, or a model of its own."""
+    policy = policies[agent]
+    if policy.adapter is not None:
+        return with_adapter(policy.base, f"critic-{place}", config.seed)
+    return Policy(load_base(models(config, len(policies))[agent], config.run.device, config.weights))
+
+
+def references(config: TrainConfig[Any], policies: list[Policy]) -> list[Policy] | None:
+    """The frozen policy of each agent that a KL is taken to, if one is."""
+    if config.policy.kl == "none":
+        return None
+    plain: dict[str, Policy] = {}
+    for name, policy in zip(models(config, len(policies)), policies, strict=True):
+        if name not in plain:
+            base = policy.base if policy.adapter else load_base(name, config.run.device, config.weights)
+            plain[name] = Policy(base)
+            if policy.adapter is None:
+                base.model.requires_grad_(False)
+    return [plain[name] for name in models(config, len(policies))]
