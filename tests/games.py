@@ -10,6 +10,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from collm.learning.readings import Script
 from collm.models.base import Base
 from collm.models.chat import ChatFormat
 from collm.models.policy import Policy
@@ -130,3 +131,10 @@ class Memory(Game):
             return 1.0 * history[0][0] - 0.5 * history[0][1]
         (one, other), (then, beside) = history
         return 3.0 * (one & other) + 1.0 * (then & beside) - 1.0 * one
+
+
+def numbered(team: Sequence[Policy]) -> Script:
+    """A script in which agent i's parts begin with the token −1 − i."""
+    script = Script(team[0], team, marked=True)
+    script.marks = [[-1 - agent] for agent in range(len(team))]
+    return script

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-import tasks
 
+import tasks
 from collm.models.base import weights_hash
 from collm.models.loading import load_policies
 

@@ -112,6 +112,11 @@ class TrainConfig(Generic[TaskOptions]):
     evaluation: EvaluationSettings = EvaluationSettings()
     run: RunSettings = RunSettings()
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """One model for all agents, or one for each."""
+        return (self.model,) if isinstance(self.model, str) else self.model
+
 
 def resolve(
     task: str | Task,

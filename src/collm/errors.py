@@ -42,6 +42,10 @@ class DivergedError(CollmError):
     """Several updates in a row had a non-finite loss."""
 
 
+class OutOfMemoryError(CollmError):
+    """Memory ran out; says what was being done and which settings need less."""
+
+
 class ModelError(CollmError):
     """A model or tokenizer that cannot be used as asked."""
 

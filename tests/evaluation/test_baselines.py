@@ -63,7 +63,7 @@ def test_raw_is_the_larger_model_on_the_writing_tasks(capsys: pytest.CaptureFixt
     assert baseline(capsys, *small, "--preset", "quick", "--model", "small")["rows"][1]["model_hashes"] == raw * 2
     assert baseline(capsys, *small)["rows"][0]["model_hashes"] == team[:1]
     assert run(["baseline", *small, "--model"]) == 2
-    assert "--model names 0 models" in capsys.readouterr().err
+    assert "model names 0 models" in capsys.readouterr().err
 
 
 def test_a_trained_team_stands_beside_with_the_numbers_of_eval(
@@ -87,7 +87,7 @@ def test_a_trained_team_stands_beside_with_the_numbers_of_eval(
     ("arguments", "message"),
     [
         (["--protocol", "pipline"], "unknown protocol 'pipline'. Did you mean 'pipeline'?"),
-        (["--model", "tiny", "tiny", "tiny"], "--model names 3 models; give one, or one for each of 2 agents"),
+        (["--model", "tiny", "tiny", "tiny"], "model names 3 models; give one, or one for each of 2 agents"),
         (["--checkpoint", "update-00000001"], "--checkpoint needs --run"),
         (["--problems", "0"], "problems = 0: must be at least 1"),
         (["--preset", "quik"], "Did you mean 'quick'"),

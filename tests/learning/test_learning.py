@@ -19,7 +19,7 @@ EPISODES = 64
 
 
 def make_learner(team: list[Policy], policy: PolicySettings, critic: CriticSettings) -> Learner:
-    value = TextCritic(game_policy(team[0].chat, 9), critic, [0, 1], 2, 1)
+    value = TextCritic(game_policy(team[0].chat, 9), critic, [0, 1], team, 1)
     return Learner(team, [value], policy, critic, 1.0, 8192)
 
 

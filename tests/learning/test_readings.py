@@ -17,6 +17,7 @@ from collm.models.policy import Policy
 from collm.rollout.collector import Job, Rollout, collect
 from collm.rollout.sampling import Sampling
 from collm.tasks import Task
+from tests.games import numbered
 
 TOLERANCE = 1e-4
 
@@ -29,9 +30,9 @@ def rollout(four_turns: Task, team: list[Policy]) -> Rollout:
     return collect(four_turns, team, jobs, Sampling(max_new_tokens=24), ("readings",), limit, keep_caches=True)
 
 
-def test_prompts_are_one_behind_the_other_at_every_turn(rollout: Rollout) -> None:
+def test_prompts_are_one_behind_the_other_at_every_turn(rollout: Rollout, team: list[Policy]) -> None:
     forest = rollout.forest
-    found = one_behind_the_other(forest, [0, 1], [[-1], [-2]], actions=True)
+    found = one_behind_the_other(forest, [0, 1], numbered(team), actions=True)
     assert sum(len(reading.places) for reading in found) == len(forest)
     for reading in found:
         one, two = (forest.transcript(int(forest.path[reading.nodes[0]]), agent) for agent in range(2))
@@ -72,7 +73,7 @@ def test_the_caches_that_are_left_are_those_of_a_fresh_pass(rollout: Rollout, te
 
 @pytest.fixture(scope="module")
 def critic(team: list[Policy]) -> CacheCritic:
-    critic = CacheCritic(team[0], CriticSettings(encoding="caches"), [0, 1], 2, 1)
+    critic = CacheCritic(team[0], CriticSettings(encoding="caches"), [0, 1], team, 1)
     generator = torch.Generator().manual_seed(0)
     torch.nn.init.normal_(critic.model.head.linear.weight, generator=generator)
     torch.nn.init.normal_(critic.model.shifts, std=0.3, generator=generator)
@@ -99,7 +100,7 @@ def test_a_value_query_sees_its_turn_and_nothing_behind_it(rollout: Rollout, cri
 
 
 def test_batches_change_no_value_of_any_encoding(rollout: Rollout, team: list[Policy], critic: CacheCritic) -> None:
-    prompts = TextCritic(team[0], CriticSettings(encoding="prompts", kind="q"), [0, 1], 2, 1)
+    prompts = TextCritic(team[0], CriticSettings(encoding="prompts", kind="q"), [0, 1], team, 1)
     torch.nn.init.normal_(prompts.model.head.linear.weight, generator=torch.Generator().manual_seed(1))
     for each in (critic, prompts):
         alone, together = each.values(rollout.forest, 1), each.values(rollout.forest, 10**6)

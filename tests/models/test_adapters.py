@@ -52,9 +52,11 @@ def test_a_new_adapter_changes_nothing_and_freezes_the_base(chat: ChatFormat, to
     assert weights_hash(base.model) == started_from
     own = [*first.own.parameters(), *second.own.parameters()]
     assert {id(p) for p in base.model.parameters() if p.requires_grad} == {id(p) for p in own}
-    assert not torch.equal(own[0], list(second.own.parameters())[0]), "every adapter has a start of its own"
+    assert not torch.equal(own[0], next(iter(second.own.parameters()))), "every adapter has a start of its own"
     again = with_adapter(Base(make_model(RECIPE, chat.tokenizer).eval(), chat, LORA), "a", 0)
-    assert all(torch.equal(one, other) for one, other in zip(first.own.parameters(), again.own.parameters(), strict=True))
+    assert all(
+        torch.equal(one, other) for one, other in zip(first.own.parameters(), again.own.parameters(), strict=True)
+    )
 
 
 def test_a_mixed_batch_is_the_separate_ones(trio: list[Policy], tokens: torch.Tensor) -> None:
@@ -90,14 +92,18 @@ def test_merged_is_unmerged(trio: list[Policy], tokens: torch.Tensor) -> None:
         for policy in trio:
             merged = policy.base.merged(policy.adapter)
             assert not any("lora" in name for name, _ in merged.model.named_parameters())
-            torch.testing.assert_close(merged.hidden(None, input_ids=tokens), policy.hidden(tokens), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(
+                merged.hidden(None, input_ids=tokens), policy.hidden(tokens), atol=1e-4, rtol=1e-4
+            )
 
 
 def answers(policies: list[Policy], rows: list[int]) -> list[Response]:
     """What these rows say to the same openings, drawn by row, in one session."""
     opening = [5, 6, 7, 8]
     numbers = torch.rand(len(policies), 12, generator=torch.Generator().manual_seed(3)).numpy()
-    session = Session([policies[row] for row in rows], Sampling(max_new_tokens=12), lambda row, turn: numbers[rows[row]])
+    session = Session(
+        [policies[row] for row in rows], Sampling(max_new_tokens=12), lambda row, turn: numbers[rows[row]]
+    )
     return session.respond(range(len(rows)), [[*opening, row] for row in rows], 0)
 
 

@@ -15,6 +15,7 @@ from collm.rollout.collector import Job, Rollout, collect
 from collm.rollout.forest import Forest
 from collm.rollout.sampling import Sampling, log_distribution
 from collm.tasks import Task
+from tests.games import numbered
 
 TOLERANCE = 1e-4
 SAMPLING = Sampling(max_new_tokens=96)
@@ -155,7 +156,7 @@ def test_a_session_refuses_to_continue_after_an_update(chat: object) -> None:
 
 @pytest.fixture(scope="module")
 def critic(team: list[Policy]) -> TextCritic:
-    critic = TextCritic(team[0], CriticSettings(), [0, 1], 2, 1)
+    critic = TextCritic(team[0], CriticSettings(), [0, 1], team, 1)
     torch.nn.init.normal_(critic.model.head.linear.weight, generator=torch.Generator().manual_seed(0))
     return critic
 
@@ -179,11 +180,10 @@ def test_critic_batch_composition_changes_no_value(rollout: Rollout, critic: Tex
     np.testing.assert_allclose(together, alone, atol=TOLERANCE)
 
 
-def test_joint_history_is_in_order_of_time(rollout: Rollout) -> None:
+def test_joint_history_is_in_order_of_time(rollout: Rollout, team: list[Policy]) -> None:
     """At each turn all observations, then all actions; V is read before the turn's actions."""
     forest = rollout.forest
-    marks = [[-1], [-2]]
-    reading = in_time_order(forest, [0, 1], marks)[0]
+    reading = in_time_order(forest, [0, 1], numbered(team))[0]
     one, two = forest.transcript(0, 0), forest.transcript(0, 1)
     expected: list[int] = []
     for turn in range(len(one.spans)):

@@ -18,8 +18,8 @@ from collm.errors import ConfigError
 from collm.evaluation.baselines import Baseline, measure
 from collm.methods import METHODS, method
 from collm.models.base import weights_hash
-from collm.models.loading import load_policies
-from collm.models.policy import Policy
+from collm.models.loading import load_raw, one_for_each
+from collm.models.policy import Policy, notes
 from collm.options import Range, check
 from collm.rollout.protocols import PROTOCOLS, Protocol, find_protocol
 from collm.rollout.sampling import Sampling
@@ -128,7 +128,7 @@ def _parsed(arguments: Sequence[str]) -> tuple[BaselineCommand[Any], list[Contes
         config.task,
         each,
         config.task_name,
-        model=(config.model,),
+        model=config.models,
         preset=config.preset,
         threads=config.run.threads,
         device=config.run.device,
@@ -165,8 +165,10 @@ def _untrained(
 ) -> Iterator[Contestant]:
     """Teams of raw models. Protocols that were not asked for by name are left out where the task has no form for them."""
     names, writer = _models(command, task.agents)
-    known = {name: load_policies(name, 1, command.device)[0] for name in {*names, writer}}
-    team = [known[name] for name in names] * (task.agents if len(names) == 1 else 1)
+    known = {name: load_raw(name, command.device) for name in {*names, writer}}
+    team = [known[name] for name in names]
+    for line in notes(team):
+        note(line)
     for protocol in protocols:
         if not protocol.single:
             yield Contestant(protocol, "untrained", task, team, command.sampling)
@@ -183,17 +185,13 @@ def _untrained(
         yield Contestant(protocol, "untrained", form, [known[writer]], sampling)
 
 
-def _models(command: BaselineCommand[Any], agents: int) -> tuple[tuple[str, ...], str]:
+def _models(command: BaselineCommand[Any], agents: int) -> tuple[list[str], str]:
     """The team's models, and that of `raw`: as given, or what methods for teams and for one model start from."""
     if command.model is not None:
-        if len(command.model) not in (1, agents):
-            raise ConfigError(
-                f"--model names {len(command.model)} models; give one, or one for each of {agents} agents."
-            )
-        return command.model, command.model[0]
+        return one_for_each(command.model, agents), command.model[0]
     single = next(name for name, chosen in METHODS.items() if chosen.single)
-    writer = resolve(command.task_name, single, command.preset).model
-    return (resolve(command.task_name, preset=command.preset).model,), writer
+    writer = resolve(command.task_name, single, command.preset).models[0]
+    return one_for_each(resolve(command.task_name, preset=command.preset).models, agents), writer
 
 
 Row = tuple[Contestant, list[Baseline]]

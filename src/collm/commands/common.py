@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import tyro
 
 from collm.config import from_saved
+from collm.models.policy import Policy, notes
 from collm.tasks.protocol import Task
 from collm.training.metrics import to_json
 from collm.training.run_folder import RunFolder
@@ -45,9 +46,9 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def say_notes(task: Task) -> None:
-    """What the task wants a person to know, on standard error."""
-    for line in task.notes():
+def say_notes(task: Task, policies: Sequence[Policy] = ()) -> None:
+    """What the task and the models want a person to know, on standard error."""
+    for line in [*task.notes(), *notes(policies)]:
         note(line)
 
 

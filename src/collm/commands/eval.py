@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     command = parse(EvalCommand, "eval", arguments)
     check(command)
     config, task, policies = load_team(command.run, command.checkpoint)
-    say_notes(task)
+    say_notes(task, policies)
     problems = list(task.problems(command.split))[: command.problems]
     if not problems:
         raise ConfigError(f"the task has no problems in the split '{command.split}'.")

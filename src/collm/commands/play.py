@@ -16,7 +16,7 @@ from rich.text import Text
 from collm import machine
 from collm.commands.common import note, parse, peek, print_json, say_notes
 from collm.errors import ConfigError
-from collm.models.loading import load_policies
+from collm.models.loading import load_raw
 from collm.models.policy import Policy
 from collm.options import Range
 from collm.randomness import integer
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"--png {command.png}: the name must end in .png.")
     if command.export is not None:
         check_path(command.export)
-    say_notes(task)
+    say_notes(task, policies)
     problem = task.problem(command.problem) if command.problem is not None else task.problems("test")[0]
     episode = _play(command, task, problem, policies, sampling)
     if command.png is not None:
@@ -100,7 +100,7 @@ def _parsed(arguments: Sequence[str]) -> tuple[PlayCommand[Any], Task, list[Poli
         raise ConfigError(f"name the task first: collm play {command.task_name} …")
     machine.prepare()
     task = make_task(command.task_name, command.task)
-    policies = load_policies(command.model, task.agents) if command.team == "model" else []
+    policies = [load_raw(command.model)] * task.agents if command.team == "model" else []
     return command, task, policies, Sampling()
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
+from collm.errors import ConfigError
 from collm.learning.critic import Critic
 from collm.learning.readings import Reading, nodes_of_paths
 from collm.learning.settings import CriticSettings
 from collm.models.policy import Policy
-from collm.models.query import Query, QueryModel
+from collm.models.query import Query, QueryModel, cache_shape
 from collm.rollout.forest import Forest
 
 
@@ -30,9 +31,16 @@ class CacheCritic(Critic):
     """V(h_t) from the agents' caches up to turn t's observations; linear rollouts only."""
 
     def __init__(
-        self, policy: Policy, settings: CriticSettings, agents: Sequence[int], team: int, outputs: int
+        self, policy: Policy, settings: CriticSettings, agents: Sequence[int], team: Sequence[Policy], outputs: int
     ) -> None:
-        """``policy`` provides the backbone through which the value query passes."""
+        """``policy`` provides the backbone through which the value query passes. Raises ConfigError if agents of the
+        ``team`` that it reads have bases of other shapes."""
+        shapes = [(team[agent].layers, cache_shape(team[agent])) for agent in agents]
+        if shapes.count((policy.layers, cache_shape(policy))) < len(shapes):
+            raise ConfigError(
+                "critic.encoding = caches needs one model for all agents: caches of other models have other shapes. Use "
+                "critic.encoding = time-order."
+            )
         model = QueryModel(policy, len(agents), outputs, settings.normalise, settings.kind == "q")
         super().__init__(model, settings, agents, policy.device)
 

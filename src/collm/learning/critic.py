@@ -12,7 +12,7 @@ import torch
 
 from collm.errors import ConfigError
 from collm.learning.batching import micro_batches, padded
-from collm.learning.readings import Reading, agent_marks, in_time_order, one_behind_the_other
+from collm.learning.readings import Reading, Script, in_time_order, one_behind_the_other
 from collm.learning.settings import CriticSettings
 from collm.models.policy import Policy
 from collm.models.value import ValueModel
@@ -130,19 +130,19 @@ class TextCritic(Critic):
     """A critic that reads token histories with a causal backbone, its own or the policy's."""
 
     def __init__(
-        self, policy: Policy, settings: CriticSettings, agents: Sequence[int], team: int, outputs: int
+        self, policy: Policy, settings: CriticSettings, agents: Sequence[int], team: Sequence[Policy], outputs: int
     ) -> None:
-        """``policy`` provides backbone and tokenizer; ``agents`` are the ones it reads out of a team of ``team``."""
+        """``policy`` provides backbone and tokenizer; ``agents`` are the ones of the ``team`` that it reads."""
         shared = settings.backbone == "policy"
         model = ValueModel(policy, outputs, settings.normalise, settings.kind == "q", shared)
         super().__init__(model, settings, agents, policy.device)
         self.context = policy.context
-        self.marks = agent_marks(policy, team) if len(self.agents) > 1 else [[]] * team
+        self.script = Script(policy, team, marked=len(self.agents) > 1)
         self.pad_id = policy.pad_id
 
     def read(self, forest: Forest) -> list[Reading]:
         lay_out = one_behind_the_other if self.settings.encoding == "prompts" else in_time_order
-        found = lay_out(forest, self.agents, self.marks, self.has_actions)
+        found = lay_out(forest, self.agents, self.script, self.has_actions)
         longest = max(len(reading.tokens) for reading in found)
         if longest > self.context:
             raise ConfigError(

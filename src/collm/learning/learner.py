@@ -14,6 +14,7 @@ from collm.learning.critic import Critic, Values
 from collm.learning.policy_update import PolicyUpdate
 from collm.learning.reference import reference_logprobs
 from collm.learning.settings import CriticSettings, PolicySettings
+from collm.memory import needed_for
 from collm.models.policy import Policy
 from collm.randomness import Key, generator
 from collm.rollout.forest import Forest
@@ -52,6 +53,7 @@ class Learner:
         """Whether the critics are value heads on the policies."""
         return self.critic_settings.backbone == "policy" and bool(self.critics)
 
+    @needed_for("learning")
     def values(self, forest: Forest, slow: bool = False) -> Values | None:
         """What all critics (or their slow copies) say, side by side; None without critics."""
         if not self.critics:
@@ -64,12 +66,14 @@ class Learner:
             np.concatenate(actions, 1) if actions else None,
         )
 
+    @needed_for("learning")
     def reference_logprobs(self, forest: Forest) -> list[np.ndarray] | None:
         """log π_ref of every response's tokens; None without references."""
         if self.references is None:
             return None
         return reference_logprobs(self.references, forest, self.temperature, self.token_budget)
 
+    @needed_for("learning")
     def update(
         self,
         forest: Forest,

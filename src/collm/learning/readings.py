@@ -37,45 +37,65 @@ def nodes_of_paths(forest: Forest) -> Iterator[tuple[int, list[int]]]:
         yield int(forest.path[nodes[0]]), nodes.tolist()
 
 
-def in_time_order(
-    forest: Forest, agents: Sequence[int], marks: Sequence[Sequence[int]], actions: bool = False
-) -> list[Reading]:
+class Script:
+    """How a critic's model writes what agents wrote: their marks, and their tokens, in its own vocabulary."""
+
+    def __init__(self, policy: Policy, team: Sequence[Policy], marked: bool) -> None:
+        """``policy`` reads what ``team`` wrote. With ``marked`` every agent's part begins with a mark."""
+        self._encode = policy.chat.tokenizer.encode
+        marks = [f"\n[Agent {agent + 1}]\n" if marked else "" for agent in range(len(team))]
+        self.marks = [self._encode(mark, add_special_tokens=False) if mark else [] for mark in marks]
+        """(agents,) tokens."""
+        own = policy.chat.tokenizer.get_vocab()
+        self._foreign = {
+            agent: member.chat.tokenizer
+            for agent, member in enumerate(team)
+            if member.chat is not policy.chat and member.chat.tokenizer.get_vocab() != own
+        }
+
+    def part(self, agent: int, tokens: Sequence[int]) -> list[int]:
+        """An agent's mark and these of its tokens. Those of another vocabulary are read as text, without control marks."""
+        if agent in self._foreign:
+            text = self._foreign[agent].decode(tokens, skip_special_tokens=True)
+            tokens = self._encode(text, add_special_tokens=False)
+        return [*self.marks[agent], *tokens]
+
+
+def in_time_order(forest: Forest, agents: Sequence[int], script: Script, actions: bool = False) -> list[Reading]:
     """Every path laid out in order of time: at each turn all observations, then all actions (DESIGN, contract 2).
 
-    ``agents`` are those whose histories are read: all for the joint history h_t, one for h_i,t. ``marks`` are the
-    tokens that say whose part follows. With ``actions`` there is a place behind each turn's actions, for Q.
+    ``agents`` are those whose histories are read: all for the joint history h_t, one for h_i,t. With ``actions`` there is
+    a place behind each turn's actions, for Q.
     """
-    return [_path_reading(forest, path, nodes, agents, marks, actions) for path, nodes in nodes_of_paths(forest)]
+    return [_path_reading(forest, path, nodes, agents, script, actions) for path, nodes in nodes_of_paths(forest)]
 
 
 def _path_reading(
-    forest: Forest, path: int, nodes: list[int], agents: Sequence[int], marks: Sequence[Sequence[int]], actions: bool
+    forest: Forest, path: int, nodes: list[int], agents: Sequence[int], script: Script, actions: bool
 ) -> Reading:
-    histories = [(marks[agent], forest.transcript(path, agent)) for agent in agents]
+    histories = [forest.transcript(path, agent) for agent in agents]
     tokens: list[int] = []
     places, acted = [], []
-    for turn in range(len(histories[0][1].spans)):
-        for mark, transcript in histories:
+    for turn in range(len(histories[0].spans)):
+        for transcript in histories:
             span = transcript.spans[turn]
-            tokens += [*mark, *transcript.tokens[span.seen : span.said]]
+            tokens += script.part(transcript.agent, transcript.tokens[span.seen : span.said])
         places.append(len(tokens) - 1)
-        for mark, transcript in histories:
+        for transcript in histories:
             span = transcript.spans[turn]
-            tokens += [*mark, *transcript.tokens[span.said : span.stop]]
+            tokens += script.part(transcript.agent, transcript.tokens[span.said : span.stop])
         acted.append(len(tokens) - 1)
     turns = [int(forest.turn[node]) for node in nodes]
     own = [places[turn] for turn in turns]
     behind = [acted[turn] for turn in turns] if actions else []
     if not forest.truncated[nodes[-1]]:
         return Reading(tokens if actions else tokens[: places[-1] + 1], own, nodes, behind)
-    for mark, transcript in histories:
-        tokens += [*mark, *transcript.tokens[transcript.spans[-1].stop :]]
+    for transcript in histories:
+        tokens += script.part(transcript.agent, transcript.tokens[transcript.spans[-1].stop :])
     return Reading(tokens, own, nodes, behind, len(tokens) - 1)
 
 
-def one_behind_the_other(
-    forest: Forest, agents: Sequence[int], marks: Sequence[Sequence[int]], actions: bool = False
-) -> list[Reading]:
+def one_behind_the_other(forest: Forest, agents: Sequence[int], script: Script, actions: bool = False) -> list[Reading]:
     """One reading per node: the agents' prompts of that turn one behind the other, then (for Q) their actions.
 
     The released encoding: nothing is shared between turns, so a history of H turns is read H times, and V sees each
@@ -83,32 +103,27 @@ def one_behind_the_other(
     """
     found = []
     for node in range(len(forest)):
-        histories = [(marks[agent], forest.transcript(int(forest.path[node]), agent)) for agent in agents]
+        histories = [forest.transcript(int(forest.path[node]), agent) for agent in agents]
         turn = int(forest.turn[node])
-        tokens = _prompts(histories, turn)
+        tokens = _prompts(histories, turn, script)
         place, acted = len(tokens) - 1, []
         if actions:
-            for mark, transcript in histories:
-                tokens += [*mark, *transcript.tokens[transcript.spans[turn].said : transcript.spans[turn].stop]]
+            for transcript in histories:
+                span = transcript.spans[turn]
+                tokens += script.part(transcript.agent, transcript.tokens[span.said : span.stop])
             acted = [len(tokens) - 1]
         found.append(Reading(tokens, [place], [node], acted))
         if forest.truncated[node]:
-            rest = _prompts(histories, turn + 1)
+            rest = _prompts(histories, turn + 1, script)
             found.append(Reading(rest, [], [node], bootstrap=len(rest) - 1))
     return found
 
 
-def _prompts(histories: Sequence[tuple[Sequence[int], Transcript]], turn: int) -> list[int]:
+def _prompts(histories: Sequence[Transcript], turn: int, script: Script) -> list[int]:
     """The tokens that stand before the actions of a turn: every agent's mark and history."""
     tokens: list[int] = []
-    for mark, transcript in histories:
+    for transcript in histories:
         spans = transcript.spans
         end = spans[turn].said if turn < len(spans) else None
-        tokens += [*mark, *transcript.tokens[:end]]
+        tokens += script.part(transcript.agent, transcript.tokens[:end])
     return tokens
-
-
-def agent_marks(policy: Policy, agents: int) -> list[list[int]]:
-    """The tokens that begin each agent's part in a joint history."""
-    encode = policy.chat.tokenizer.encode
-    return [encode(f"\n[Agent {agent + 1}]\n", add_special_tokens=False) for agent in range(agents)]

@@ -65,7 +65,7 @@ class Base:
         other.autocast = self.autocast
         return other
 
-    def hidden(self, adapter: str | None | list[str | None], stamp: object = None, **inputs: Any) -> torch.Tensor:
+    def hidden(self, adapter: str | list[str | None] | None, stamp: object = None, **inputs: Any) -> torch.Tensor:
         """Last-layer states (rows, tokens, width). ``adapter`` is one name for all rows, or a list with one per row; as
         long as ``stamp`` is the same object, so are the weights of the adapters in a list."""
         if isinstance(adapter, list):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from collm.errors import ModelError
+from collm.errors import ConfigError, ModelError
+from collm.memory import needed_for
 from collm.models import tiny
 from collm.models.base import Base
 from collm.models.chat import ChatFormat
@@ -25,11 +27,19 @@ def model_path(name: str) -> str:
     return str(tiny.folder(name)) if name in tiny.EMBEDDED else name
 
 
+def one_for_each(names: Sequence[str], agents: int) -> list[str]:
+    """The model of each agent. Raises ConfigError if these are not one for all, or one for each."""
+    if len(names) not in (1, agents):
+        raise ConfigError(f"model names {len(names)} models; give one, or one for each of {agents} agents.")
+    return list(names) * (agents if len(names) == 1 else 1)
+
+
 def trains_adapters(name: str, settings: WeightSettings) -> bool:
     """Whether agents that start from this model are adapters on it."""
     return settings.train == "lora" or (settings.train == "auto" and name not in tiny.EMBEDDED)
 
 
+@needed_for("loading the models")
 def load_policies(
     name: str | Sequence[str],
     agents: int,
@@ -55,6 +65,11 @@ def load_policies(
     return policies
 
 
+def load_raw(name: str, device: torch.device | str = "cpu") -> Policy:
+    """A model that nobody will train: one policy for any number of agents."""
+    return Policy(load_base(name, device, WeightSettings(train="lora")))
+
+
 def with_adapter(base: Base, name: str, seed: int) -> Policy:
     """A new policy that is an adapter on this base."""
     base.add_adapter(name, ("adapter", seed, name))
@@ -74,11 +89,17 @@ def load_base(name: str, device: torch.device | str = "cpu", settings: WeightSet
     remote = settings.trust_remote_code
     try:
         tokenizer = AutoTokenizer.from_pretrained(model_path(name), trust_remote_code=remote)
-        model = AutoModelForCausalLM.from_pretrained(
-            model_path(name), attn_implementation="sdpa", trust_remote_code=remote, **options
+        model, found = AutoModelForCausalLM.from_pretrained(
+            model_path(name), attn_implementation="sdpa", trust_remote_code=remote, output_loading_info=True, **options
         )
     except _LOADING as error:
         raise ModelError(f"the model '{name}' cannot be loaded: {_first_line(error)}") from error
+    if found["missing_keys"]:
+        missing = sorted(found["missing_keys"])
+        raise ModelError(
+            f"the model '{name}' is incomplete: {len(missing)} of its weights are missing, among them {missing[0]}. "
+            "Download or copy it again."
+        )
     _refuse_unsupported(name, model.config.get_text_config().to_dict())
     chat = ChatFormat(tokenizer, name)
     base = Base(model.to(device).eval() if settings.quantisation == "none" else model.eval(), chat, settings)
@@ -96,7 +117,7 @@ def _quantisation(settings: WeightSettings, frozen: bool, dtype: torch.dtype) ->
     if not frozen:
         raise ModelError("weights.quantisation needs a frozen base: set weights.train = lora.")
     try:
-        import bitsandbytes  # noqa: F401
+        importlib.import_module("bitsandbytes")
     except ImportError as error:
         raise ModelError(
             "weights.quantisation needs bitsandbytes: pip install 'collm[quantised]', or set it to none."

@@ -54,6 +54,11 @@ class Policy:
         return self.base.logits(hidden)
 
 
+def notes(policies: Sequence[Policy]) -> list[str]:
+    """What the user of these models should know."""
+    return list(dict.fromkeys(line for policy in policies for line in policy.chat.notes))
+
+
 def copies(policies: Sequence[Policy]) -> list[Policy]:
     """A team with the same weights that shares none with this one; what is shared within it stays so."""
     return copy.deepcopy(list(policies), {id(policy.chat): policy.chat for policy in policies})

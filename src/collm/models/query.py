@@ -40,7 +40,7 @@ class QueryModel(nn.Module):
         # The token that ends a message stands where a model sums up what it has read.
         start = policy.model.get_input_embeddings().weight[policy.chat.end_of_turn]
         self.query = nn.Parameter(start.detach().float().clone())
-        heads, size = _cache_shape(policy)
+        heads, size = cache_shape(policy)
         self.shifts = nn.Parameter(torch.zeros(2, policy.layers, agents, heads, size, device=policy.device))
         self.head = ValueHead(policy.base.config.hidden_size, outputs, scale, actions).to(policy.device)
 
@@ -64,7 +64,10 @@ class QueryModel(nn.Module):
         agent = agent.clamp_min(0).to(device)
         memory = _Memory(
             [
-                tuple(past.to(device) + shift[agent].transpose(1, 2) for past, shift in zip(layer, shifts, strict=True))
+                tuple(
+                    (past.to(device) + shift[agent].transpose(1, 2)).to(past.dtype)
+                    for past, shift in zip(layer, shifts, strict=True)
+                )
                 for layer, shifts in zip(pasts, self.shifts.transpose(0, 1), strict=True)
             ],
             total + width,
@@ -92,7 +95,7 @@ class QueryModel(nn.Module):
 
 
 @torch.no_grad()
-def _cache_shape(policy: Policy) -> tuple[int, int]:
+def cache_shape(policy: Policy) -> tuple[int, int]:
     """Heads and head size of the keys that a policy writes."""
     cache = DynamicCache()
     first = torch.full((1, 1), policy.pad_id, device=policy.device)
@@ -152,7 +155,7 @@ class _MemoryLayer(CacheLayerMixin):
     def get_max_length(self) -> int:
         return self.width
 
-    get_max_cache_shape = get_max_length
+    get_maxcache_shape = get_max_length
 
 
 class _Memory(Cache):

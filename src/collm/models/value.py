@@ -88,7 +88,8 @@ class ValueHead(nn.Module):
 
 
 class Reader(nn.Module):
-    """What of a critic reads: a base's trunk, or an adapter on it, which is then the critic's own; or another's, unlearned."""
+    """What of a critic reads: a base's trunk or an adapter on it, as the critic's own; or those of another, which it only
+    reads."""
 
     def __init__(self, base: Base, adapter: str | None, own: bool) -> None:
         super().__init__()

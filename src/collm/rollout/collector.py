@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from collm.memory import needed_for
 from collm.models.policy import Policy
 from collm.randomness import Key, integer
 from collm.rollout.branching import Branching
@@ -58,6 +59,7 @@ class Rollout:
         )
 
 
+@needed_for("playing")
 def collect(
     task: Task,
     policies: Sequence[Policy],
@@ -164,10 +166,7 @@ class _Collection:
         for agent, policy in enumerate(self.policies):
             seats.setdefault(id(policy.base), []).append(agent)
         width = self.branching.width if self.branching else 1
-        return [
-            Table(self.policies, agents, self.paths, width, self.sampling, self.key)
-            for agents in seats.values()
-        ]
+        return [Table(self.policies, agents, self.paths, width, self.sampling, self.key) for agents in seats.values()]
 
     def run(self) -> Rollout:
         turn = 0

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from collm.errors import unknown_name
+from collm.memory import needed_for
 from collm.models.policy import Policy
 from collm.randomness import Key, integer, uniforms
 from collm.rollout.engine import Response, Session
@@ -103,6 +104,7 @@ class Play:
         return read, written
 
 
+@needed_for("playing")
 def play(
     protocol: Protocol,
     task: Task,

@@ -15,12 +15,12 @@ import numpy as np
 
 from collm import machine, options
 from collm.config import TrainConfig, from_saved
-from collm.errors import CheckpointError, CollmError
+from collm.errors import CheckpointError, CollmError, OutOfMemoryError
 from collm.evaluation.curves import draw_curves
 from collm.evaluation.evaluate import Evaluation, evaluate
 from collm.evaluation.samples import before_after, write_samples
 from collm.evaluation.stats import paired_interval
-from collm.models.policy import Policy
+from collm.models.policy import Policy, notes
 from collm.rules import caveats
 from collm.tasks.protocol import Task
 from collm.training import checkpoint
@@ -113,7 +113,7 @@ class _Run:
 
     def to_the_end(self) -> dict[str, Any]:
         """Measure, train what is left of the budget, measure, and write the summary."""
-        for line in self.parts.task.notes():
+        for line in [*self.parts.task.notes(), *notes(self.parts.policies)]:
             self.display.note(line)
         raw = self._raw()
         with _stop_request() as stop:
@@ -175,6 +175,12 @@ class _Run:
     def _step(self) -> dict[str, Any]:
         try:
             return self.trainer.step()
+        except OutOfMemoryError as error:
+            # Memory may run out in the middle of an update, so the team is not what any update left.
+            raise OutOfMemoryError(
+                f"{error} Then go on from the last checkpoint, with the new settings in {self.folder.path}/config.yaml: "
+                f"collm train --resume {self.folder.path}"
+            ) from error
         except CollmError:
             # A step runs the task's code before it learns, so the team is as the last update left it.
             self._save()
@@ -218,7 +224,7 @@ class _Run:
             "changes": {name: _change(values) for name, values in changes.items()},
             "improvement_describes": "this trained team, over held-out problems; not the method, whose unit is the seed",
             "caveats": [*caveats(self.config), *_left_out(read(self.folder.metrics_path))],
-            "notes": list(self.parts.task.notes()),
+            "notes": [*self.parts.task.notes(), *notes(self.parts.policies)],
             "raw_decodings": {name: _shown(measured) for name, measured in raw.items()},
             "trained_decodings": {name: _shown(measured) for name, measured in trained.items()},
             "skipped_steps": self.parts.learner.skipped,

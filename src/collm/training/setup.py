@@ -68,7 +68,10 @@ def make_learner(config: TrainConfig[Any], task: Task, policies: list[Policy]) -
     chosen = method(config.method)
     return Learner(
         policies,
-        [make_critic(config, chosen, task, view, policies, place) for place, view in enumerate(chosen.views(task.agents))],
+        [
+            make_critic(config, chosen, task, view, policies, place)
+            for place, view in enumerate(chosen.views(task.agents))
+        ],
         config.policy,
         config.critic,
         config.sampling.temperature,
@@ -83,10 +86,10 @@ def make_critic(
     """The critic that reads these agents' histories."""
     outputs = task.agents if task.per_agent_rewards and chosen.critic == "joint" else 1
     if config.critic.backbone == "policy":
-        return TextCritic(policies[view[0]], config.critic, view, task.agents, outputs)
+        return TextCritic(policies[view[0]], config.critic, view, policies, outputs)
     backbone = critic_network(config, policies, view[0], place)
     kind = CacheCritic if config.critic.encoding == "caches" else TextCritic
-    return kind(backbone, config.critic, view, task.agents, outputs)
+    return kind(backbone, config.critic, view, policies, outputs)
 
 
 def check_branching(task: Task, config: TrainConfig[Any]) -> None:

@@ -5,24 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from collm.config import TrainConfig
-from collm.errors import ConfigError
 from collm.models.base import weights_hash
-from collm.models.loading import load_base, load_policies, with_adapter
+from collm.models.loading import load_base, load_policies, one_for_each, with_adapter
 from collm.models.policy import Policy
 
 
 def team_of(config: TrainConfig[Any], agents: int) -> list[Policy]:
-    """New policies, one per agent. Raises ConfigError if the models named are not one, or one for each."""
+    """New policies, one per agent."""
     return load_policies(models(config, agents), agents, config.run.device, config.weights, config.seed)
 
 
 def models(config: TrainConfig[Any], agents: int) -> list[str]:
-    """The model of each agent."""
-    if isinstance(config.model, str):
-        return [config.model] * agents
-    if len(config.model) != agents:
-        raise ConfigError(f"model names {len(config.model)} models; give one, or one for each of {agents} agents.")
-    return list(config.model)
+    """The model of each agent. Raises ConfigError if they are not one, or one for each."""
+    return one_for_each(config.models, agents)
 
 
 def model_hash(policies: list[Policy]) -> str:
