@@ -6,7 +6,6 @@ import copy
 
 import pytest
 
-from collm.errors import ModelError
 from collm.models.chat import ChatFormat
 from collm.tasks.protocol import Message
 
@@ -69,9 +68,16 @@ def test_bytes_carry_what_the_vocabulary_lacks(chat: ChatFormat) -> None:
     assert chat.text(chat.tokenizer.encode(text, add_special_tokens=False)) == text
 
 
-def test_a_tokenizer_without_a_template_is_refused(chat: ChatFormat) -> None:
-    with pytest.raises(ModelError, match="no chat template"):
-        with_template(chat, None)
+def test_a_tokenizer_without_a_template_gets_a_plain_one(chat: ChatFormat) -> None:
+    form = with_template(chat, None)
+    assert form.notes == [with_template(chat, None).notes[0]]
+    assert "has no chat template" in form.notes[0]
+    assert not with_template(chat, CHATML).notes
+    history = [*form.opening(OPENING), *form.tokenizer.encode("done"), form.end_of_turn]
+    text = form.tokenizer.decode([*history, *form.following(LATER, form.end_of_turn)])
+    assert text == (
+        "System: Be brief.\n\nUser: Build the string AB.\n\nAssistant:done<|im_end|>\n\nUser: Turn 2 of 4.\n\nAssistant:"
+    )
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["opening", "later observation"])

@@ -144,9 +144,6 @@ class Learner:
         heads: dict[int, tuple[Critic, np.ndarray]],
     ) -> dict[str, float]:
         """One optimiser step on the mean surrogate over episodes: the responses of the batch, per ``episodes``."""
-        optimiser.zero_grad(set_to_none=True)
-        for agent in heads:
-            self.critic_optimisers[agent].zero_grad(set_to_none=True)
         tally = losses.backward(policy, batch, episodes, heads)
         norm = self._step(policy.own, optimiser, tally.loss, self.policy_settings.max_grad_norm)
         for agent, (critic, _) in heads.items():
@@ -164,7 +161,6 @@ class Learner:
             for batch in _minibatches(
                 list(range(len(todo))), settings.epochs, settings.minibatches, (*key, "critic", place)
             ):
-                optimiser.zero_grad(set_to_none=True)
                 count = sum(weights[todo[i].nodes].sum() for i in batch) * critic.outputs
                 total = 0.0
                 for loss in critic.losses([todo[i] for i in batch], own, weights, self.token_budget):
@@ -184,6 +180,8 @@ class Learner:
             optimiser.step()
         else:
             self.skipped += 1
+        # Gradients of one network at a time: those of a large one are as much as its weights.
+        optimiser.zero_grad(set_to_none=True)
         return norm
 
 

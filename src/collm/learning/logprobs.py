@@ -7,11 +7,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from collm.learning.batching import micro_batches, padded
 from collm.models.policy import Policy
 from collm.rollout.forest import Decision, Forest
 from collm.rollout.sampling import log_distribution
+
+LOGITS_AT_ONCE = 1 << 24
+"""Numbers: 64 MiB in fp32."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +59,29 @@ def score(
         )
 
 
+def _token_scores(
+    policy: Policy, hidden: torch.Tensor, tokens: torch.Tensor, temperature: float, entropy: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """log π and, if asked for, the entropy at states (tokens, width) in front of these tokens.
+
+    Where all logits at once would be many, they are made part by part, and again when learning, instead of being kept.
+    """
+
+    def scores(hidden: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        logprobs = log_distribution(policy.logits(hidden), temperature)
+        spread = -(logprobs.exp() * logprobs).sum(-1) if entropy else None
+        return logprobs.gather(-1, tokens[:, None]).squeeze(-1), spread
+
+    size = max(1, LOGITS_AT_ONCE // int(policy.base.config.vocab_size))
+    if len(tokens) <= size:
+        return scores(hidden, tokens)
+    parts = [
+        checkpoint(scores, one, other, use_reentrant=False)
+        for one, other in zip(hidden.split(size), tokens.split(size), strict=True)
+    ]
+    return torch.cat([picked for picked, _ in parts]), torch.cat([spread for _, spread in parts]) if entropy else None
+
+
 def _score_batch(
     policy: Policy,
     sequences: list[list[int]],
@@ -76,8 +103,6 @@ def _score_batch(
     positions = torch.from_numpy(np.concatenate(position_of)).to(policy.device)
     owners = np.concatenate(owner)
     hidden = policy.hidden(tokens)[rows, positions - 1]
-    logprobs = log_distribution(policy.logits(hidden), temperature)
-    picked = logprobs.gather(-1, tokens[rows, positions][:, None]).squeeze(-1)
-    spread = -(logprobs.exp() * logprobs).sum(-1) if entropy else None
+    picked, spread = _token_scores(policy, hidden, tokens[rows, positions], temperature, entropy)
     first = torch.from_numpy(np.flatnonzero(np.diff(owners, prepend=-1))).to(policy.device)
     return Scored(order, torch.from_numpy(owners).to(policy.device), picked, spread, hidden[first])
