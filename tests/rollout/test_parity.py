@@ -72,6 +72,25 @@ def test_one_pass_per_episode_is_one_pass_per_turn(rollout: Rollout, team: list[
         np.testing.assert_allclose(whole[index], expected.numpy(), atol=TOLERANCE)
 
 
+def test_logits_made_part_by_part_are_those_made_at_once(
+    rollout: Rollout, team: list[Policy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Log-probabilities, entropies and gradients, with a handful of tokens at a time."""
+    mine = [d for d, decision in enumerate(rollout.forest.decisions) if decision.agent == 0][:6]
+    found = []
+    for at_once in (1 << 24, 5 * team[0].base.config.vocab_size):
+        monkeypatch.setattr("collm.learning.logprobs.LOGITS_AT_ONCE", at_once)
+        team[0].model.zero_grad(set_to_none=True)
+        (scored,) = score(team[0], rollout.forest, mine, 1.3, 10**6, entropy=True)
+        assert scored.entropy is not None
+        (scored.logprobs.sum() + scored.entropy.square().sum()).backward()
+        weights = [parameter.grad.clone() for parameter in team[0].model.parameters() if parameter.grad is not None]
+        found.append([scored.logprobs.detach(), scored.entropy.detach(), *weights])
+    team[0].model.zero_grad(set_to_none=True)
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-4)
+
+
 def test_padding_side_changes_no_logprob(rollout: Rollout, team: list[Policy]) -> None:
     """A row padded on the left with a mask and shifted positions scores as the library's own full-row pass does."""
     forest = rollout.forest

@@ -66,16 +66,22 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(out)
 
 
+LORA = {"train": "lora"}
+"""For `tiny`: a random model earns nothing, and so learns nothing."""
+
+
 def small(model: str | list[str], method: str = "collm-cc", **values: Any) -> TrainConfig[Any]:
     critic = {"critic": SMALL["critic"]} if method in ("collm-cc", "collm-dc") else {}
     common = {key: value for key, value in SMALL.items() if key != "critic"}
     return resolve("str-build", method, values={**common, **critic, "model": model, **values})
 
 
-def test_a_run_trains_adapters_only_and_resumes_bit_for_bit(qwen: str, tmp_path: Path) -> None:
-    config = small(qwen, critic={**SMALL["critic"], "target": "polyak"}, policy={**SMALL["policy"], "kl": "loss"})
+def test_a_run_trains_adapters_only_and_resumes_bit_for_bit(tmp_path: Path) -> None:
+    config = small(
+        "tiny", weights=LORA, critic={**SMALL["critic"], "target": "polyak"}, policy={**SMALL["policy"], "kl": "loss"}
+    )
     summary = train(config, tmp_path / "whole")
-    assert summary["model_hash"] == weights_hash(load_base(qwen).model)
+    assert summary["model_hash"] == weights_hash(load_base("tiny").model)
     tensors, _ = checkpoint.load(checkpoint.latest(tmp_path / "whole" / "checkpoints"))
     weights = {name for name in tensors if not name.startswith(("optimiser", "returns"))}
     assert {name.split(".")[0] for name in weights} == {"policy-0", "policy-1", "critic-0", "slow-0"}
@@ -87,8 +93,8 @@ def test_a_run_trains_adapters_only_and_resumes_bit_for_bit(qwen: str, tmp_path:
     assert_same_ending(tmp_path / "whole", tmp_path / "again")
 
 
-def test_the_trained_team_is_what_was_saved(qwen: str, tmp_path: Path) -> None:
-    train(small(qwen), tmp_path / "run")
+def test_the_trained_team_is_what_was_saved(tmp_path: Path) -> None:
+    train(small("tiny", weights=LORA), tmp_path / "run")
     _, _, policies = load_team(tmp_path / "run")
     assert policies[0].base is policies[1].base
     tensors, _ = checkpoint.load(checkpoint.latest(tmp_path / "run" / "checkpoints"))
@@ -97,8 +103,8 @@ def test_the_trained_team_is_what_was_saved(qwen: str, tmp_path: Path) -> None:
             assert torch.equal(weight, tensors[f"policy-{place}.{name}"])
 
 
-def test_one_agents_step_moves_nobody_else(qwen: str) -> None:
-    config = small(qwen, "collm-dc")
+def test_one_agents_step_moves_nobody_else() -> None:
+    config = small("tiny", "collm-dc", weights=LORA)
     trainer = Trainer(config, assemble(config))
     team = trainer.parts.policies
     base = {name: tensor.clone() for name, tensor in team[0].model.state_dict().items() if ".lora_" not in name}
@@ -113,8 +119,8 @@ def test_one_agents_step_moves_nobody_else(qwen: str) -> None:
     assert all(torch.equal(now[name], tensor) for name, tensor in base.items())
 
 
-def test_the_reference_is_the_base_without_adapters(qwen: str) -> None:
-    config = small(qwen, policy={**SMALL["policy"], "kl": "loss", "epochs": 1, "minibatches": 1})
+def test_the_reference_is_the_base_without_adapters() -> None:
+    config = small("tiny", weights=LORA, policy={**SMALL["policy"], "kl": "loss", "epochs": 1, "minibatches": 1})
     trainer = Trainer(config, assemble(config))
     records = [trainer.step() for _ in range(3)]
     assert records[1]["policy"]["kl_reference"] == pytest.approx(0.0, abs=1e-6)
@@ -122,13 +128,14 @@ def test_the_reference_is_the_base_without_adapters(qwen: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["time-order", "prompts"])
-def test_different_models_with_different_vocabularies_train_together(qwen: str, llama: str, encoding: str) -> None:
-    config = small([qwen, llama], critic={**SMALL["critic"], "encoding": encoding})
+def test_different_models_with_different_vocabularies_train_together(llama: str, encoding: str) -> None:
+    config = small(["tiny", llama], weights=LORA, critic={**SMALL["critic"], "encoding": encoding})
     trainer = Trainer(config, assemble(config))
     one, two = trainer.parts.policies
     assert (one.model.config.model_type, two.model.config.model_type) == ("qwen3", "llama")
     records = [trainer.step() for _ in range(3)]
     assert np.isfinite(records[-1]["policy"]["grad_norm"])
+    assert all(float(p.abs().max()) > 0 for policy in (one, two) for p in policy.own.parameters())
     assert trainer.parts.model_hash == f"{weights_hash(one.model)}+{weights_hash(two.model)}"
     (critic,) = trainer.parts.learner.critics
     assert isinstance(critic, TextCritic)
@@ -193,18 +200,23 @@ def test_a_prompt_longer_than_the_context_names_problem_length_and_setting(qwen:
     shutil.copytree(qwen, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 16}))
-    with pytest.raises(ConfigError, match=r"the first observation of problem .* has \d+ tokens.*at least \d+ are needed"):
+    with pytest.raises(
+        ConfigError, match=r"the first observation of problem .* has \d+ tokens.*at least \d+ are needed"
+    ):
         assemble(small(str(folder)))
 
 
 @pytest.mark.parametrize("doing", ["playing", "learning", "loading the models"])
 def test_exhausted_memory_names_three_settings(doing: str) -> None:
-    with pytest.raises(OutOfMemoryError, match=f"memory ran out while {doing}.*; or .*; or ") as found, needed_for(doing):
+    with (
+        pytest.raises(OutOfMemoryError, match=f"memory ran out while {doing}.*; or .*; or ") as found,
+        needed_for(doing),
+    ):
         torch.empty(1 << 50, dtype=torch.float64)
     assert "\n" not in str(found.value)
 
 
-def test_a_run_without_memory_can_go_on(qwen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_memory_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It keeps its checkpoints, says how to go on, and then does."""
     steps = Trainer.step
 
@@ -214,10 +226,10 @@ def test_a_run_without_memory_can_go_on(qwen: str, tmp_path: Path, monkeypatch: 
                 torch.empty(1 << 50, dtype=torch.float64)
         return steps(trainer)
 
-    train(small(qwen), tmp_path / "whole")
+    train(small("tiny", weights=LORA), tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", step)
         with pytest.raises(OutOfMemoryError, match=r"collm train --resume .*run"):
-            train(small(qwen), tmp_path / "run")
+            train(small("tiny", weights=LORA), tmp_path / "run")
     assert command(["train", "--resume", str(tmp_path / "run"), "--quiet"]) == 0
     assert_same_ending(tmp_path / "whole", tmp_path / "run")
