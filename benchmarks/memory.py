@@ -23,7 +23,7 @@ from collm.models.settings import WeightSettings
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 AGENTS, RANK = 8, 8
 MEASURED = "0.1B"
-# (width, layers, query heads, key/value heads, head size, feed-forward, vocabulary, tied), from the published configurations.
+# Width, layers, query heads, key/value heads, head size, feed-forward, vocabulary, tied: from published configurations.
 SHAPES = {
     MEASURED: (768, 12, 12, 4, 64, 2304, 32_000, True),
     "Qwen3-0.6B": (1024, 28, 16, 8, 128, 3072, 151_936, True),

@@ -80,6 +80,9 @@ class RunSettings:
     """Processor threads; by default what torch finds. Part of the run, because results depend on it."""
     device: str = "cpu"
     """Where models live: cpu, or cuda."""
+    overlap: bool | None = None
+    """Update networks that share no weights side by side, dividing the threads; by default where all are small models on
+    a processor."""
     max_bad_updates: Annotated[int, Range(1)] = 5
     """Updates in a row with a non-finite loss after which the run stops."""
 

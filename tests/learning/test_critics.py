@@ -84,7 +84,7 @@ def make_critics(team: list[Policy], settings: CriticSettings, own: bool) -> lis
     kind = CacheCritic if settings.encoding == "caches" else TextCritic
     views = [[0], [1]] if own else [[0, 1]]
     heads = settings.backbone == "policy"
-    return [kind(team[view[0]] if heads else game_policy(team[0].chat, 9), settings, view, 2, 1) for view in views]
+    return [kind(team[view[0]] if heads else game_policy(team[0].chat, 9), settings, view, team, 1) for view in views]
 
 
 def play(game: Memory, team: list[Policy], update: int, episodes: int) -> Forest:

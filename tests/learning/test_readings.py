@@ -47,11 +47,11 @@ def test_prompts_are_one_behind_the_other_at_every_turn(rollout: Rollout, team: 
         assert reading.acted == [len(reading.tokens) - 1]
 
 
-def test_some_episodes_are_cut_and_get_a_bootstrap_in_every_text_encoding(rollout: Rollout) -> None:
+def test_some_episodes_are_cut_and_get_a_bootstrap_in_every_text_encoding(rollout: Rollout, team: list[Policy]) -> None:
     forest = rollout.forest
     assert forest.truncated.any()
     for lay_out in (in_time_order, one_behind_the_other):
-        found = lay_out(forest, [0, 1], [[-1], [-2]])
+        found = lay_out(forest, [0, 1], numbered(team))
         behind = [reading.nodes[-1] for reading in found if reading.bootstrap is not None]
         assert sorted(behind) == np.flatnonzero(forest.truncated).tolist()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,12 +15,15 @@ from collm.learning.critic import Critic, Values
 from collm.learning.policy_update import PolicyUpdate
 from collm.learning.reference import reference_logprobs
 from collm.learning.settings import CriticSettings, PolicySettings
+from collm.learning.side_by_side import side_by_side
 from collm.memory import needed_for
 from collm.models.policy import Policy
 from collm.randomness import Key, generator
 from collm.rollout.forest import Forest
 
 T = TypeVar("T")
+Record = dict[str, float]
+"""The metrics of one optimiser step."""
 
 
 class Learner:
@@ -34,8 +38,11 @@ class Learner:
         temperature: float,
         token_budget: int,
         references: Sequence[Policy] | None = None,
+        threads: int = 1,
     ) -> None:
-        """``references`` are the agents' frozen policies that a KL is taken to, if one is."""
+        """``references`` are the agents' frozen policies that a KL is taken to, if one is. With more than one of
+        ``threads`` the networks, which must share nothing then, are updated side by side."""
+        self.threads = threads
         self.policies, self.critics, self.references = list(policies), list(critics), references
         self.policy_settings, self.critic_settings = policy_settings, critic_settings
         self.temperature, self.token_budget = temperature, token_budget
@@ -85,18 +92,31 @@ class Learner:
         reference: list[np.ndarray] | None = None,
     ) -> dict[str, Any]:
         """One update from one forest. With ``move`` false only the critics learn. Returns metrics."""
-        metrics: dict[str, Any] = {}
+        jobs: list[tuple[str, Callable[[], list[Record]]]] = []
         if credit.targets is not None:
             weights = reach(forest)
-            for _, critic, columns in self._columns():
-                critic.observe(credit.targets[:, columns], weights)
-            if not self.heads or not move:
-                metrics["critic"] = self._update_critics(forest, credit.targets, weights, key)
+            for place, critic, columns in self._columns():
+                own = credit.targets[:, columns]
+                critic.observe(own, weights)
+                if not self.heads or not move:
+                    job = functools.partial(self._update_critic, place, critic, forest, own, weights, key)
+                    jobs.append(("critic", job))
         if move:
             losses = PolicyUpdate(self.policy_settings, self.temperature, self.token_budget, forest, credit, reference)
-            metrics["policy"] = self._update_policies(losses, lr_scale, key)
+            for place in range(len(self.seats)):
+                jobs.append(("policy", functools.partial(self._update_policy, place, losses, lr_scale, key)))
+        found = side_by_side([job for _, job in jobs], self.threads)
         for critic in self.critics:
             critic.follow(update)
+        return self._metrics([kind for kind, _ in jobs], found)
+
+    def _metrics(self, kinds: Sequence[str], found: Sequence[list[Record]]) -> dict[str, Any]:
+        """Means over all steps of the critics and of the policies; steps that were skipped are counted."""
+        metrics: dict[str, Any] = {}
+        for kind in dict.fromkeys(kinds):
+            records = [record for own, part in zip(kinds, found, strict=True) if own == kind for record in part]
+            self.skipped += sum(int(record.pop("skipped")) for record in records)
+            metrics[kind] = _means(records)
         return metrics
 
     def _columns(self) -> Iterator[tuple[int, Critic, slice]]:
@@ -106,21 +126,21 @@ class Learner:
             yield place, critic, slice(start, start + critic.outputs)
             start += critic.outputs
 
-    def _update_policies(self, losses: PolicyUpdate, lr_scale: float, key: tuple[Key, ...]) -> dict[str, float]:
-        settings = self.policy_settings
+    def _update_policy(self, place: int, losses: PolicyUpdate, lr_scale: float, key: tuple[Key, ...]) -> list[Record]:
+        """All steps of one policy."""
+        settings, optimiser = self.policy_settings, self.policy_optimisers[place]
+        policy, agents = self.seats[place]
         records = []
-        for place, (policy, agents) in enumerate(self.seats):
-            optimiser = self.policy_optimisers[place]
-            for group in optimiser.param_groups:
-                group["lr"] = settings.lr * lr_scale
-            heads = self._heads_of(agents, losses)
-            histories = _by_history(losses.forest, losses.credit, agents)
-            per_step = losses.episodes(agents) / max(1, min(settings.minibatches, len(histories)))
-            for part in _minibatches(histories, settings.epochs, settings.minibatches, (*key, "policy", place)):
-                batch = [decision for history in part for decision in history]
-                records.append(self._policy_step(policy, optimiser, losses, batch, per_step, heads))
-            policy.version += 1
-        return _means(records)
+        for group in optimiser.param_groups:
+            group["lr"] = settings.lr * lr_scale
+        heads = self._heads_of(agents, losses)
+        histories = _by_history(losses.forest, losses.credit, agents)
+        per_step = losses.episodes(agents) / max(1, min(settings.minibatches, len(histories)))
+        for part in _minibatches(histories, settings.epochs, settings.minibatches, (*key, "policy", place)):
+            batch = [decision for history in part for decision in history]
+            records.append(self._policy_step(policy, optimiser, losses, batch, per_step, heads))
+        policy.version += 1
+        return records
 
     def _heads_of(self, agents: Sequence[int], losses: PolicyUpdate) -> dict[int, tuple[Critic, np.ndarray]]:
         """The value heads on a policy, by agent, with a target per response: (decisions, 1)."""
@@ -142,47 +162,42 @@ class Learner:
         batch: list[int],
         episodes: float,
         heads: dict[int, tuple[Critic, np.ndarray]],
-    ) -> dict[str, float]:
+    ) -> Record:
         """One optimiser step on the mean surrogate over episodes: the responses of the batch, per ``episodes``."""
         tally = losses.backward(policy, batch, episodes, heads)
-        norm = self._step(policy.own, optimiser, tally.loss, self.policy_settings.max_grad_norm)
+        step = _step(policy.own, optimiser, tally.loss, self.policy_settings.max_grad_norm)
         for agent, (critic, _) in heads.items():
-            self._step(critic.model, self.critic_optimisers[agent], tally.loss, self.critic_settings.max_grad_norm)
-        return {**tally.record(losses.reference is not None), "grad_norm": norm}
+            head = _step(critic.model, self.critic_optimisers[agent], tally.loss, self.critic_settings.max_grad_norm)
+            step["skipped"] += head["skipped"]
+        return {**tally.record(losses.reference is not None), **step}
 
-    def _update_critics(
-        self, forest: Forest, targets: np.ndarray, weights: np.ndarray, key: tuple[Key, ...]
-    ) -> dict[str, float]:
-        settings = self.critic_settings
+    def _update_critic(
+        self, place: int, critic: Critic, forest: Forest, targets: np.ndarray, weights: np.ndarray, key: tuple[Key, ...]
+    ) -> list[Record]:
+        """All steps of one critic; ``targets`` (nodes, its values)."""
+        settings, optimiser = self.critic_settings, self.critic_optimisers[place]
         records = []
-        for place, critic, columns in self._columns():
-            optimiser, own = self.critic_optimisers[place], targets[:, columns]
-            todo = [reading for reading in critic.read(forest) if reading.places]
-            for batch in _minibatches(
-                list(range(len(todo))), settings.epochs, settings.minibatches, (*key, "critic", place)
-            ):
-                count = sum(weights[todo[i].nodes].sum() for i in batch) * critic.outputs
-                total = 0.0
-                for loss in critic.losses([todo[i] for i in batch], own, weights, self.token_budget):
-                    (settings.coefficient * loss / count).backward()
-                    total += loss.item() / count
-                norm = self._step(critic.model, optimiser, total, settings.max_grad_norm)
-                records.append({"loss": total, "grad_norm": norm})
-        return _means(records)
+        todo = [reading for reading in critic.read(forest) if reading.places]
+        for part in _minibatches(todo, settings.epochs, settings.minibatches, (*key, "critic", place)):
+            count = sum(weights[reading.nodes].sum() for reading in part) * critic.outputs
+            total = 0.0
+            for loss in critic.losses(part, targets, weights, self.token_budget):
+                (settings.coefficient * loss / count).backward()
+                total += loss.item() / count
+            records.append({"loss": total, **_step(critic.model, optimiser, total, settings.max_grad_norm)})
+        return records
 
-    def _step(
-        self, model: torch.nn.Module, optimiser: torch.optim.Optimizer, loss: float, max_norm: float | None
-    ) -> float:
-        """Clip and step; a non-finite loss or gradient skips the step and is counted. Returns the gradient norm."""
-        limit = float("inf") if max_norm is None else max_norm
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), limit).item()
-        if np.isfinite(loss) and np.isfinite(norm):
-            optimiser.step()
-        else:
-            self.skipped += 1
-        # Gradients of one network at a time: those of a large one are as much as its weights.
-        optimiser.zero_grad(set_to_none=True)
-        return norm
+
+def _step(model: torch.nn.Module, optimiser: torch.optim.Optimizer, loss: float, max_norm: float | None) -> Record:
+    """Clip and step; a loss or gradient that is not finite skips the step."""
+    limit = float("inf") if max_norm is None else max_norm
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), limit).item()
+    finite = bool(np.isfinite(loss) and np.isfinite(norm))
+    if finite:
+        optimiser.step()
+    # Gradients of a large network are as much as its weights: they do not stay.
+    optimiser.zero_grad(set_to_none=True)
+    return {"grad_norm": norm, "skipped": float(not finite)}
 
 
 def _adamw(model: torch.nn.Module, settings: PolicySettings | CriticSettings) -> torch.optim.AdamW:

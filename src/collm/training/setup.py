@@ -15,7 +15,7 @@ from collm.models.policy import Policy
 from collm.rollout.referee import begin, checked_numbers, inside_task
 from collm.tasks.protocol import SPLITS, Task
 from collm.tasks.registry import make_task, require_registered, require_same, single_form
-from collm.training.team import critic_network, model_hash, references, team_of
+from collm.training.team import critic_network, model_hash, references, side_by_side_threads, team_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +77,7 @@ def make_learner(config: TrainConfig[Any], task: Task, policies: list[Policy]) -
         config.sampling.temperature,
         config.run.token_budget,
         references(config, policies),
+        side_by_side_threads(config, policies),
     )
 
 

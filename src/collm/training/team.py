@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from collm.config import TrainConfig
+from collm.errors import ConfigError
 from collm.models.base import weights_hash
 from collm.models.loading import load_base, load_policies, one_for_each, with_adapter
 from collm.models.policy import Policy
+
+_SMALL = 30_000_000
+"""Parameters of a network that one processor thread updates as fast as its share of all of them would."""
 
 
 def team_of(config: TrainConfig[Any], agents: int) -> list[Policy]:
@@ -41,6 +47,22 @@ def critic_network(config: TrainConfig[Any], policies: list[Policy], agent: int,
     if policy.adapter is not None:
         return with_adapter(policy.base, f"critic-{place}", config.seed)
     return Policy(load_base(models(config, len(policies))[agent], config.run.device, config.weights))
+
+
+def side_by_side_threads(config: TrainConfig[Any], policies: list[Policy]) -> int:
+    """How many processor threads the updates of different networks divide; 1: one network after the other, all threads
+    for each. Networks that share a base share state; large ones keep all threads busy, and their gradients do not stay
+    at the same time."""
+    apart = len({id(policy.base) for policy in policies}) == len(policies) and not any(p.adapter for p in policies)
+    able = apart and config.critic.backbone == "separate" and all(policy.device.type == "cpu" for policy in policies)
+    if config.run.overlap and not able:
+        raise ConfigError(
+            "run.overlap = true: networks are updated side by side on a processor and where they share no weights. Leave "
+            "it out, or set weights.train = full and critic.backbone = separate."
+        )
+    small = max(sum(p.numel() for p in policy.own.parameters()) for policy in policies) <= _SMALL
+    wanted = small if config.run.overlap is None else config.run.overlap
+    return torch.get_num_threads() if able and wanted else 1
 
 
 def references(config: TrainConfig[Any], policies: list[Policy]) -> list[Policy] | None:
