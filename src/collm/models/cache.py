@@ -38,6 +38,16 @@ class RowLayer(CacheLayerMixin):
             self.values[:live].scatter_(2, where, value_states)
         return self.keys[:live, :, : self.owner.width], self.values[:live, :, : self.owner.width]
 
+    def write(
+        self, slots: torch.Tensor, positions: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write (…, heads, head size) at slots and positions (…); returns the whole layer's keys and values."""
+        if not self.is_initialized:
+            self.lazy_initialization(keys[0, :1].transpose(1, 2), values[0, :1].transpose(1, 2))
+        self.keys[slots, :, positions] = keys
+        self.values[slots, :, positions] = values
+        return self.keys, self.values
+
     def reserve(self, capacity: int) -> None:
         """Make room for longer rows."""
         if self.is_initialized:

@@ -1,4 +1,4 @@
-"""The lock-step collector: every live episode takes its turn at once, in one batched call per base model."""
+"""The lock-step collector: every live episode takes its turn at once, in as few batched calls as the models allow."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collm.randomness import Key, integer
 from collm.rollout.branching import Branching
 from collm.rollout.engine import Response
 from collm.rollout.forest import Decision, Forest, Transcript
+from collm.rollout.networks import tables
 from collm.rollout.path import Episode, History, Job, Path, context_limit, require_room
 from collm.rollout.referee import begin, execute, inside_task, prepare
 from collm.rollout.sampling import Sampling
@@ -161,12 +162,9 @@ class _Collection:
         return len(transcript.tokens) + self.sampling.max_new_tokens > self.limit
 
     def _tables(self) -> list[Table]:
-        """One table per base model, for the agents that play with it."""
-        seats: dict[int, list[int]] = {}
-        for agent, policy in enumerate(self.policies):
-            seats.setdefault(id(policy.base), []).append(agent)
-        width = self.branching.width if self.branching else 1
-        return [Table(self.policies, agents, self.paths, width, self.sampling, self.key) for agents in seats.values()]
+        """One table for all agents that can play in one batch."""
+        width, groups = self.branching.width if self.branching else 1, tables(self.policies)
+        return [Table(self.policies, agents, self.paths, width, self.sampling, self.key) for agents in groups]
 
     def run(self) -> Rollout:
         turn = 0

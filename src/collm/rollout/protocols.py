@@ -2,7 +2,7 @@
 
 Within a turn the agents answer in stages. Before an agent answers, it reads the task's observation (at its first answer
 of the turn) and what the others have written in this turn at earlier stages. Its last answer of the turn is its action.
-Histories only grow, all live episodes answer in one batched call per stage and base model, and a draw is
+Histories only grow, all live episodes answer in as few batched calls as the models allow, and a draw is
 keyed as in ``collect``, with the number of the agent's answer within the turn in the place of the sibling. So the first
 answers of all protocols to one observation are the same, and ``parallel`` is what ``collect`` plays.
 """
@@ -21,6 +21,7 @@ from collm.models.policy import Policy
 from collm.randomness import Key, integer, uniforms
 from collm.rollout.engine import Response, Session
 from collm.rollout.forest import Transcript
+from collm.rollout.networks import tables
 from collm.rollout.path import Episode, Job, context_limit, require_room
 from collm.rollout.referee import begin, execute, prepare
 from collm.rollout.sampling import Sampling
@@ -189,7 +190,7 @@ def _appended(observation: Observation, text: str) -> Observation:
 
 
 class _Players:
-    """All games of one call of ``play`` and one session per base model."""
+    """All games of one call of ``play`` and one session for all agents that can answer in one batch."""
 
     def __init__(
         self,
@@ -203,12 +204,14 @@ class _Players:
     ) -> None:
         self.task, self.policies, self.sampling, self.key = task, policies, sampling, key
         self.limit = context_limit(policies, max_history)
-        self.rows: dict[int, list[_Seat]] = {id(policy.base): [] for policy in policies}
+        groups = tables(policies)
+        self.table = [next(n for n, agents in enumerate(groups) if agent in agents) for agent in range(len(policies))]
+        """(agents,): the session of each."""
+        self.rows: list[list[_Seat]] = [[] for _ in groups]
         self.games = [self._begin(job) for job in jobs]
-        self.sessions = {
-            base: Session([policies[seat.agent] for seat in rows], sampling, self._uniforms(rows))
-            for base, rows in self.rows.items()
-        }
+        self.sessions = [
+            Session([policies[seat.agent] for seat in rows], sampling, self._uniforms(rows)) for rows in self.rows
+        ]
 
     def _begin(self, job: Job) -> _Game:
         seed = integer(*self.key, "task", job.problem.id, job.sample)
@@ -217,7 +220,7 @@ class _Players:
         for agent, observation in enumerate(start.observations):
             opening = self.policies[agent].chat.opening(observation)
             require_room(job.problem, agent, len(opening), self.sampling.max_new_tokens, self.limit)
-            rows = self.rows[id(self.policies[agent].base)]
+            rows = self.rows[self.table[agent]]
             game.seats.append(_Seat(game, agent, len(rows), Transcript(agent), observation))
             rows.append(game.seats[-1])
         return game
@@ -231,11 +234,11 @@ class _Players:
         return draws
 
     def speak(self, seats: list[_Seat], turn: int) -> None:
-        """One stage: everybody reads, then everybody answers, in one batched call per base model."""
+        """One stage: everybody reads, then everybody answers, in as few batched calls as the models allow."""
         speakers = [seat for seat in seats if self._read(seat)]
         answers = []
-        for number, session in self.sessions.items():
-            mine = [seat for seat in speakers if id(self.policies[seat.agent].base) == number]
+        for number, session in enumerate(self.sessions):
+            mine = [seat for seat in speakers if self.table[seat.agent] == number]
             if mine:
                 unread = [seat.transcript.tokens[session.known(seat.row) :] for seat in mine]
                 answers += list(zip(mine, session.respond([seat.row for seat in mine], unread, turn), strict=True))

@@ -1,4 +1,4 @@
-"""A table: one base's session, the agents that share it, and whose history each of its rows holds."""
+"""A table: one session, the agents that share it, and whose history each of its rows holds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Seat:
 
 
 class Table:
-    """The responses of all agents that play with one base model, in one batched call per turn.
+    """The responses of all agents that can play in one batch, one call per turn.
 
     Rows are in the order of (path, agent, sibling), so the siblings of an agent are neighbours.
     """
