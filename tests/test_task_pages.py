@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-import tasks
 
+import tasks
 from collm.models.policy import load_policies, weights_hash
 
 RESULTS: tasks.Results = json.loads((tasks.PAGES / "results.json").read_text())

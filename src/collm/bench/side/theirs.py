@@ -89,7 +89,7 @@ class Theirs:
         """Sampling from the whole distribution; with forced lengths nothing ends a response."""
         settings = model.generation_config
         settings._from_model_config = False
-        settings.top_k = 0
+        settings.do_sample, settings.top_k = True, 0
         settings.eos_token_id = self.work["stop_ids"] or None
         settings.suppress_tokens = self.work["suppress"] or None
         generate = model.generate
