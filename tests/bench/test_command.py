@@ -21,9 +21,8 @@ def status(arguments: list[str]) -> int:
 
 
 def test_our_rates_alone_and_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = ["--out", str(tmp_path / "bench"), "--quick", "--rounds", "1", "--threads", "1", "--json"]
-    parts = ["--parts", "limits", "rates", "--methods", "maac_same_update"]
-    assert status([*out, *parts]) == 0
+    out = ["--out", str(tmp_path / "bench"), "--quick", "--threads", "1", "--json", "--methods", "maac_same_update"]
+    assert status([*out, "--rounds", "1", "--parts", "limits", "rates"]) == 0
     shown = capsys.readouterr().out
     found = json.loads(shown)
     assert shown.count("\n") == 1
@@ -35,11 +34,11 @@ def test_our_rates_alone_and_again(tmp_path: Path, capsys: pytest.CaptureFixture
     assert 0 < result["nearness"]["learning_of_fp32"] < 1
     assert (tmp_path / "bench" / "bench.json").exists()
 
-    assert status([*out, "--parts", "rates", "--methods", "maac_same_update"]) == 0
+    assert status([*out, "--rounds", "1", "--parts", "rates"]) == 0
     again = json.loads(capsys.readouterr().out)["results"]["maac_same_update"]
     assert again["ours"] == result["ours"]
 
-    assert status([*out, "--rounds", "2", *parts]) == 2
+    assert status([*out, "--rounds", "2", "--parts", "rates"]) == 2
     assert "not a study with these settings" in capsys.readouterr().err
 
 

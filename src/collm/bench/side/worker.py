@@ -57,6 +57,8 @@ class Device:
     def __init__(self, name: str = "cpu") -> None:
         self.name = name
         self.cuda = torch.device(name).type == "cuda"
+        if self.cuda:
+            torch.cuda.init()
 
     def wait(self) -> None:
         """Until everything that was begun is done."""
