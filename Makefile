@@ -1,7 +1,7 @@
 # `make quickstart` and `make test` need nothing but Python 3.11 or newer: each sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all check format methods baselines bench clean
+.PHONY: help quickstart test test-all check format methods baselines bench bench-vs clean
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -55,6 +55,10 @@ baselines: $(STAMP) ## measure the untrained teams and fill in their page
 bench: $(STAMP) ## memory and speed of the quick preset, and our decoding against the library's
 	$(VENV)/bin/python benchmarks/decode.py
 	$(VENV)/bin/python benchmarks/quick_preset.py
+
+bench-vs: $(STAMP) ## speed, memory and time to target in turn with CoMLRL (hours), then fill in docs/performance.md
+	$(VENV)/bin/collm bench --vs comlrl --out runs/bench-vs
+	$(VENV)/bin/python benchmarks/performance.py runs/bench-vs
 
 clean: ## remove .venv, caches and build folders; runs stay
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -23,6 +23,7 @@ PAGES = (
     "docs/architecture.md",
     "docs/baselines.md",
     "docs/metrics.md",
+    "docs/performance.md",
     "docs/theory.md",
     "docs/sandbox.md",
     *(f"docs/methods/{name}.md" for name in METHODS),
@@ -33,6 +34,7 @@ SMALL = {
     "build-tiny": "--steps 1 --batch-tokens 1024 --corpus 50",
     "analyze": "--quick",
     "baseline": "--problems 2",
+    "bench": "--quick --rounds 1 --threads 1 --parts limits",
 }
 SMALL_STUDY = (
     "--train env_steps=4 rollout.problems=2 evaluation.test_problems=2 --drift.updates 1 "
@@ -46,13 +48,22 @@ SMALL_VALUES = (
 
 
 def commands() -> list[str]:
-    """The `collm …` commands of all pages, in order, without what stands for something else."""
+    """The `collm …` commands of all pages, in order, without what stands for something else or needs another machine.
+
+    Those that install CoMLRL are run by tests/bench/test_command.py, in an environment that has it.
+    """
     found: dict[str, None] = {}
     for page in PAGES:
         for command in re.findall(r"(?:^|`)(collm [^`\n]+)", (ROOT / page).read_text(), flags=re.MULTILINE):
             text = command.split("  #")[0].strip()
             mentioned = text in ("collm train", "collm eval", "collm play", "collm build-tiny")
-            if text.split()[1] in COMMANDS and not mentioned and not re.search(r"[A-Z]{4,}|…|file\.yaml", text):
+            elsewhere = "--vs comlrl" in text or "--device cuda" in text
+            if (
+                text.split()[1] in COMMANDS
+                and not mentioned
+                and not elsewhere
+                and not re.search(r"[A-Z]{4,}|…|file\.yaml", text)
+            ):
                 found[text] = None
     return list(found)
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "baseline": "measure teams that are not trained: raw, parallel, pipeline, discussion",
     "play": "watch a team (or the canonical build) play one problem, turn by turn",
     "analyze": "measure bias, variance and cost of the methods' gradients, in a game or with a team",
+    "bench": "measure speed, memory and scaling here, alone or in turn with CoMLRL on equal work",
     "tasks": "list the tasks",
     "methods": "list the methods",
     "doctor": "say what this machine can run, and how fast",

@@ -50,6 +50,10 @@ class ModelError(CollmError):
     """A model or tokenizer that cannot be used as asked."""
 
 
+class BenchError(CollmError):
+    """A benchmark that cannot go on: a side that failed, work that is not equal, an environment that cannot be made."""
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     """The error for a name that does not exist: the nearest valid one first, then all of them."""
     names = sorted(known)

@@ -1,0 +1,1 @@
+"""``collm bench``: what training costs here, and what it costs with CoMLRL on equal work (docs/performance.md)."""
