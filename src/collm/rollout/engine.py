@@ -148,8 +148,8 @@ class Session:
         positions = self._lengths_at(rows)[..., None] + np.arange(longest)
         states = self._forward(self._tensor(tokens), positions)
         self.lengths[rows[live]] += last[live] + 1
-        place = self._tensor(last)[..., None, None].expand(-1, -1, 1, states.shape[-1])
-        return self.network.logits(states.gather(2, place)[:, :, 0])
+        behind = self._tensor(last)[..., None, None].expand(-1, -1, 1, states.shape[-1])
+        return self.network.logits(states.gather(2, behind)[:, :, 0])
 
     def _lengths_at(self, rows: np.ndarray) -> np.ndarray:
         """The lengths of rows, 0 where there is none."""
