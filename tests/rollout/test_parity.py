@@ -11,6 +11,7 @@ from collm.learning.logprobs import score
 from collm.learning.readings import in_time_order
 from collm.learning.settings import CriticSettings
 from collm.models.policy import Policy
+from collm.rollout.branching import Branching
 from collm.rollout.collector import Job, Rollout, collect
 from collm.rollout.forest import Forest
 from collm.rollout.sampling import Sampling, log_distribution
@@ -89,6 +90,39 @@ def test_logits_made_part_by_part_are_those_made_at_once(
     team[0].model.zero_grad(set_to_none=True)
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("budget", [400, 10**6])
+def test_histories_that_begin_alike_are_scored_as_separate_ones(
+    four_turns: Task, team: list[Policy], budget: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In trees and in groups: log-probabilities, openings and gradients."""
+    problems = four_turns.problems("train")[:2]
+    sampling = Sampling(max_new_tokens=12)
+    tree = collect(
+        four_turns, team, [Job(p, g) for g, p in enumerate(problems)], sampling, ("t",), 300, Branching(2, "aligned")
+    )
+    jobs = [Job(problem, group, sample) for group, problem in enumerate(problems) for sample in range(4)]
+    for forest in (tree.forest, collect(four_turns, team, jobs, sampling, ("t",), 300).forest):
+        mine = [d for d, decision in enumerate(forest.decisions) if decision.agent == 1]
+        found: list[dict[int, torch.Tensor]] = []
+        gradients = []
+        for shares in (True, False):
+            monkeypatch.setattr("collm.learning.logprobs.worth_sharing", lambda sequences, cuts, on=shares: on)
+            team[1].model.zero_grad(set_to_none=True)
+            found.append({})
+            for scored in score(team[1], forest, mine, 1.0, budget):
+                for place, decision in enumerate(scored.decisions):
+                    own = scored.logprobs[scored.owner == place]
+                    (own.sum() * (1 + decision % 3)).backward(retain_graph=True)
+                    found[-1][decision] = torch.cat([own.detach(), scored.openings[place].detach()])
+            gradients.append([p.grad.clone() for p in team[1].model.parameters() if p.grad is not None])
+        assert found[0].keys() == found[1].keys() == set(mine)
+        for decision, one in found[0].items():
+            torch.testing.assert_close(one, found[1][decision], atol=TOLERANCE, rtol=1e-4)
+        for one, other in zip(*gradients, strict=True):
+            torch.testing.assert_close(one, other, atol=2e-3, rtol=1e-3)
+    team[1].model.zero_grad(set_to_none=True)
 
 
 def test_padding_side_changes_no_logprob(rollout: Rollout, team: list[Policy]) -> None:

@@ -134,10 +134,10 @@ class Learner:
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * lr_scale
         heads = self._heads_of(agents, losses)
-        histories = _by_history(losses.forest, losses.credit, agents)
-        per_step = losses.episodes(agents) / max(1, min(settings.minibatches, len(histories)))
-        for part in _minibatches(histories, settings.epochs, settings.minibatches, (*key, "policy", place)):
-            batch = [decision for history in part for decision in history]
+        items = _together(losses.forest, losses.credit, agents, settings.minibatches)
+        per_step = losses.episodes(agents) / max(1, min(settings.minibatches, len(items)))
+        for part in _minibatches(items, settings.epochs, settings.minibatches, (*key, "policy", place)):
+            batch = [decision for item in part for decision in item]
             records.append(self._policy_step(policy, optimiser, losses, batch, per_step, heads))
         policy.version += 1
         return records
@@ -209,13 +209,22 @@ def _means(records: list[dict[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([record[name] for record in records])) for name in records[0]} if records else {}
 
 
-def _by_history(forest: Forest, credit: Credit, agents: Sequence[int]) -> list[list[int]]:
-    """The agents' decisions that count, grouped by transcript: a history is read once per epoch, with all its turns."""
+def _together(forest: Forest, credit: Credit, agents: Sequence[int], minibatches: int) -> list[list[int]]:
+    """The agents' decisions that count, in parts that stay in one minibatch.
+
+    A history with all its turns, because it is read in one pass. Where there are groups, and two problems at least for
+    each minibatch, a whole problem: its histories begin alike, and its advantages are differences within it.
+    """
+    problem = np.zeros(len(forest.decisions), dtype=np.int64)
+    problem[forest.decision] = forest.problem[:, None]
+    counted = [d for d, one in enumerate(forest.decisions) if one.agent in agents and credit.weights[d] > 0]
     histories: dict[int, list[int]] = {}
-    for index, decision in enumerate(forest.decisions):
-        if decision.agent in agents and credit.weights[index] > 0:
-            histories.setdefault(decision.transcript, []).append(index)
-    return list(histories.values())
+    problems: dict[int, list[int]] = {}
+    for index in counted:
+        histories.setdefault(forest.decisions[index].transcript, []).append(index)
+        problems.setdefault(int(problem[index]), []).append(index)
+    whole = len(problems) < len(histories) and len(problems) >= 2 * minibatches and len(agents) == 1
+    return list((problems if whole else histories).values())
 
 
 def _minibatches(items: list[T], epochs: int, parts: int, key: tuple[Key, ...]) -> Iterator[list[T]]:

@@ -10,8 +10,9 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from collm.learning.batching import micro_batches, padded
+from collm.learning.shared import Trie, alike, grown, worth_sharing
 from collm.models.policy import Policy
-from collm.rollout.forest import Decision, Forest
+from collm.rollout.forest import Decision, Forest, Transcript
 from collm.rollout.sampling import log_distribution
 
 LOGITS_AT_ONCE = 1 << 24
@@ -44,19 +45,27 @@ def score(
 ) -> Iterator[Scored]:
     """Score responses in micro-batches; the log-probability of a macro-action is the sum over its tokens (contract 4).
 
-    Each transcript is read once, whatever its number of turns; logits are built at response positions only.
+    Each transcript is read once, whatever its number of turns, and what several begin with is read once for all of them;
+    logits are built at response positions only.
     """
     by_transcript: dict[int, list[int]] = {}
     for index in decisions:
         by_transcript.setdefault(forest.decisions[index].transcript, []).append(index)
     rows = list(by_transcript)
     ends = [max(forest.decisions[d].span.stop for d in by_transcript[row]) for row in rows]
-    for group in micro_batches(ends, token_budget):
-        sequences = [forest.transcripts[rows[i]].tokens[: ends[i]] for i in group]
-        chosen = [by_transcript[rows[i]] for i in group]
-        yield _score_batch(
-            policy, sequences, [[(d, forest.decisions[d]) for d in row] for row in chosen], temperature, entropy
-        )
+    sequences = [forest.transcripts[row].tokens[:end] for row, end in zip(rows, ends, strict=True)]
+    cuts = [_cuts(forest.transcripts[row], end) for row, end in zip(rows, ends, strict=True)]
+    share = not policy.base.settings.checkpointing and worth_sharing(sequences, cuts)
+    for group in alike(sequences, cuts, token_budget) if share else micro_batches(ends, token_budget):
+        chosen = [[(d, forest.decisions[d]) for d in by_transcript[rows[i]]] for i in group]
+        own = [sequences[i] for i in group]
+        trie = grown(own, [cuts[i] for i in group]) if share else None
+        yield _score_batch(policy, own, chosen, temperature, entropy, trie)
+
+
+def _cuts(transcript: Transcript, end: int) -> list[int]:
+    """Where the pieces of a history end that others may share: in front of every response, and at its end."""
+    return [*(span.said for span in transcript.spans if span.said < end), end]
 
 
 def _token_scores(
@@ -82,14 +91,25 @@ def _token_scores(
     return torch.cat([picked for picked, _ in parts]), torch.cat([spread for _, spread in parts]) if entropy else None
 
 
+def _states(
+    policy: Policy, sequences: list[list[int]], trie: Trie | None, rows: np.ndarray, positions: np.ndarray
+) -> torch.Tensor:
+    """(tokens, width): last-layer states at positions of sequences."""
+    if trie is None:
+        row, position = (torch.from_numpy(one).to(policy.device) for one in (rows, positions))
+        return policy.hidden(padded(sequences, policy.pad_id, policy.device))[row, position]
+    place = np.concatenate([trie.place(row, positions[rows == row]) for row in dict.fromkeys(rows.tolist())])
+    return trie.states(policy)[torch.from_numpy(place).to(policy.device)]
+
+
 def _score_batch(
     policy: Policy,
     sequences: list[list[int]],
     chosen: list[list[tuple[int, Decision]]],
     temperature: float,
     entropy: bool,
+    trie: Trie | None,
 ) -> Scored:
-    tokens = padded(sequences, policy.pad_id, policy.device)
     row_of, position_of, owner = [], [], []
     order: list[int] = []
     for row, decisions in enumerate(chosen):
@@ -99,10 +119,9 @@ def _score_batch(
             position_of.append(np.arange(decision.span.said, decision.span.stop))
             owner.append(np.full(size, len(order)))
             order.append(index)
-    rows = torch.from_numpy(np.concatenate(row_of)).to(policy.device)
-    positions = torch.from_numpy(np.concatenate(position_of)).to(policy.device)
-    owners = np.concatenate(owner)
-    hidden = policy.hidden(tokens)[rows, positions - 1]
-    picked, spread = _token_scores(policy, hidden, tokens[rows, positions], temperature, entropy)
+    rows, positions, owners = (np.concatenate(each) for each in (row_of, position_of, owner))
+    said = np.array([sequences[row][position] for row, position in zip(rows, positions, strict=True)])
+    hidden = _states(policy, sequences, trie, rows, positions - 1)
+    picked, spread = _token_scores(policy, hidden, torch.from_numpy(said).to(policy.device), temperature, entropy)
     first = torch.from_numpy(np.flatnonzero(np.diff(owners, prepend=-1))).to(policy.device)
     return Scored(order, torch.from_numpy(owners).to(policy.device), picked, spread, hidden[first])
