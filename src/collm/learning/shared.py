@@ -165,11 +165,11 @@ class _GrowingLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        new = (key_states, value_states)
-        if self.past is not None:
-            new = tuple(torch.cat([old, one], 2) for old, one in zip(self.past, new, strict=True))
-        self.grown = new
-        return new
+        if self.past is None:
+            self.grown = key_states, value_states
+        else:
+            self.grown = torch.cat([self.past[0], key_states], 2), torch.cat([self.past[1], value_states], 2)
+        return self.grown
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.get_seq_length() + query_length, 0
