@@ -1,4 +1,4 @@
-"""What teams take in memory: measured on a model of 100 M parameters, computed for larger ones: python benchmarks/memory.py
+"""What teams take in memory, counted for published shapes and measured on one of them: python benchmarks/memory.py
 
 A team is one frozen base in bf16, an adapter of rank 8 on all linear layers per agent, and one for the critic; what is
 counted of it are weights, gradients and AdamW's two moments. Fills in the ``memory`` of docs/performance.md.
@@ -22,10 +22,9 @@ from collm.models.settings import WeightSettings
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 AGENTS, RANK = 8, 8
-MEASURED = "0.1B"
+MEASURED = "Qwen3-1.7B"
 # Width, layers, query heads, key/value heads, head size, feed-forward, vocabulary, tied: from published configurations.
 SHAPES = {
-    MEASURED: (768, 12, 12, 4, 64, 2304, 32_000, True),
     "Qwen3-0.6B": (1024, 28, 16, 8, 128, 3072, 151_936, True),
     "Qwen3-1.7B": (2048, 28, 16, 8, 128, 6144, 151_936, True),
     "Qwen3-4B": (2560, 36, 32, 8, 128, 9728, 151_936, True),
@@ -33,18 +32,20 @@ SHAPES = {
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--measured", default=MEASURED, choices=SHAPES)
+    name = parser.parse_args().measured
     rows = [
         "| shape | base, bf16 | each further agent | of the base | 8 agents and critic | of the base |",
         "|---|---:|---:|---:|---:|---:|",
-        *(_row(name, *counted(name, torch.device("meta"))) for name in SHAPES),
+        *(_row(shape, *counted(shape, torch.device("meta"))) for shape in SHAPES),
     ]
-    base, agent, team = measured()
+    base, agent, team = measured(name)
     text = "\n".join(
         [
             "```\npython benchmarks/memory.py\n```\n",
             *rows,
-            f"\nCounted from the tensors. Measured on {MEASURED} (live bytes after each agent's step of learning): base "
+            f"\nCounted from the tensors. Measured on {name} (bytes of all live tensors after each agent's step of learning): base "
             f"{base / 2**20:,.0f} MiB, each further agent {agent / 2**20:.1f} MiB ({agent / base:.1%}), 8 agents and critic "
             f"{team / base:.2f} times the base.",
         ]
@@ -73,9 +74,10 @@ def model(name: str, device: torch.device) -> Qwen3ForCausalLM:
         intermediate_size=wide,
         tie_word_embeddings=tied,
     )
+    config.dtype = torch.bfloat16
     with torch.device(device), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Qwen3ForCausalLM(config).to(torch.bfloat16).eval()
+        return Qwen3ForCausalLM._from_config(config).eval()
 
 
 def team_base(name: str, device: torch.device) -> Base:
@@ -96,10 +98,10 @@ def counted(name: str, device: torch.device) -> tuple[int, int, int]:
     return frozen, own, frozen + (AGENTS + 1) * own + head
 
 
-def measured() -> tuple[int, float, int]:
+def measured(name: str) -> tuple[int, float, int]:
     """The same of the measured shape, from the bytes of all tensors that are alive after a step of each."""
     before = _alive()
-    base = team_base(MEASURED, torch.device("cpu"))
+    base = team_base(name, torch.device("cpu"))
     empty = _alive() - before
     kept = []
     sizes = []
@@ -125,7 +127,7 @@ def _alive() -> int:
     gc.collect()
     storages = {}
     for one in gc.get_objects():
-        if isinstance(one, torch.Tensor) and one.device.type == "cpu":
+        if issubclass(type(one), torch.Tensor) and one.device.type == "cpu":
             storages[one.untyped_storage().data_ptr()] = one.untyped_storage().nbytes()
             if one.grad is not None:
                 storages[one.grad.untyped_storage().data_ptr()] = one.grad.untyped_storage().nbytes()
