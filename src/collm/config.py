@@ -74,8 +74,9 @@ class RunSettings:
     """Updates between checkpoints; the last update always gets one."""
     keep: Annotated[int, Range(1)] = 2
     """Checkpoints kept."""
-    token_budget: Annotated[int, Range(64)] = 4096
-    """Padded tokens of one learning pass: sets the memory, not the result."""
+    token_budget: Annotated[int, Range(64)] | None = None
+    """Padded tokens of one learning pass: sets the memory, not the result. By default those whose states take about half
+    a GiB on a processor (at most 4096), or 4 GiB on a GPU."""
     threads: Annotated[int, Range(1, 1024)] | None = None
     """Processor threads; by default what torch finds. Part of the run, because results depend on it."""
     device: str = "cpu"

@@ -202,7 +202,7 @@ def _step(model: torch.nn.Module, optimiser: torch.optim.Optimizer, loss: float,
 
 def _adamw(model: torch.nn.Module, settings: PolicySettings | CriticSettings) -> torch.optim.AdamW:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=False, foreach=True)
+    return torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
 
 
 def _means(records: list[dict[str, float]]) -> dict[str, float]:

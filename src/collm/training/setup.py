@@ -15,7 +15,7 @@ from collm.models.policy import Policy
 from collm.rollout.referee import begin, checked_numbers, inside_task
 from collm.tasks.protocol import SPLITS, Task
 from collm.tasks.registry import make_task, require_registered, require_same, single_form
-from collm.training.team import critic_network, model_hash, references, side_by_side_threads, team_of
+from collm.training.team import critic_network, model_hash, references, side_by_side_threads, team_of, token_budget
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ def make_learner(config: TrainConfig[Any], task: Task, policies: list[Policy]) -
         config.policy,
         config.critic,
         config.sampling.temperature,
-        config.run.token_budget,
+        token_budget(config, policies),
         references(config, policies),
         side_by_side_threads(config, policies),
     )

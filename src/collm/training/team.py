@@ -49,6 +49,24 @@ def critic_network(config: TrainConfig[Any], policies: list[Policy], agent: int,
     return Policy(load_base(models(config, len(policies))[agent], config.run.device, config.weights))
 
 
+def token_budget(config: TrainConfig[Any], policies: list[Policy]) -> int:
+    """Padded tokens of one learning pass: as asked for, or what the states of the widest model leave room for."""
+    if config.run.token_budget is not None:
+        return config.run.token_budget
+    widest = max(_state_bytes(policy) for policy in policies)
+    on_processor = all(policy.device.type == "cpu" for policy in policies)
+    room, most = (1 << 29, 4096) if on_processor else (1 << 32, 32_768)
+    return min(most, max(256, room // widest))
+
+
+def _state_bytes(policy: Policy) -> int:
+    """About what one token's states take in memory until the gradient has passed: inputs of all products, norms and
+    activations of every layer."""
+    config = policy.base.config
+    numbers = config.num_hidden_layers * (14 * config.hidden_size + 6 * config.intermediate_size)
+    return int(numbers) * (2 if policy.base.autocast else 4)
+
+
 def side_by_side_threads(config: TrainConfig[Any], policies: list[Policy]) -> int:
     """How many processor threads the updates of different networks divide; 1: one network after the other, all threads
     for each. Networks that share a base share state; large ones keep all threads busy, and their gradients do not stay
