@@ -46,8 +46,8 @@ def main() -> None:
             "```\npython benchmarks/memory.py\n```\n",
             *rows,
             f"\nCounted from the tensors. Measured on {name} (all live tensors after each agent's step of learning): "
-            f"base {base / 2**20:,.0f} MiB, each further agent {agent / 2**20:.1f} MiB ({agent / base:.1%}), 8 agents and critic "
-            f"{team / base:.2f} times the base.",
+            f"base {base / 2**20:,.0f} MiB, each further agent {agent / 2**20:.1f} MiB ({agent / base:.1%}), 8 agents and "
+            f"critic {team / base:.2f} times the base.",
         ]
     )
     print(text)

@@ -63,7 +63,8 @@ def _state_bytes(policy: Policy) -> int:
     """About what one token's states take in memory until the gradient has passed: inputs of all products, norms and
     activations of every layer."""
     config = policy.base.config
-    numbers = config.num_hidden_layers * (14 * config.hidden_size + 6 * config.intermediate_size)
+    wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    numbers = config.num_hidden_layers * (14 * config.hidden_size + 6 * wide)
     return int(numbers) * (2 if policy.base.autocast else 4)
 
 
