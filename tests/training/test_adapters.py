@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from collm.memory import needed_for
 from collm.models.base import weights_hash
 from collm.models.chat import ChatFormat
 from collm.models.loading import load_base, load_policies
+from collm.models.settings import WeightSettings
 from collm.models.tiny.build import TinyRecipe, make_model, make_tokenizer
 from collm.training import checkpoint
 from collm.training.load import load_team
@@ -233,3 +235,20 @@ def test_a_run_without_memory_can_go_on(tmp_path: Path, monkeypatch: pytest.Monk
             train(small("tiny", weights=LORA), tmp_path / "run")
     assert command(["train", "--resume", str(tmp_path / "run"), "--quiet"]) == 0
     assert_same_ending(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_quantised_base_trains_adapters_too() -> None:
+    pytest.importorskip("bitsandbytes", reason="pip install 'collm[quantised]'")
+    for bits in ("8bit", "4bit"):
+        config = small("tiny", weights={"train": "lora", "quantisation": bits})
+        trainer = Trainer(config, assemble(config))
+        records = [trainer.step() for _ in range(2)]
+        assert records[-1]["policy"]["grad_norm"] > 0
+
+
+def test_what_a_quantised_base_needs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelError, match=r"needs a frozen base: set weights\.train = lora"):
+        load_policies("tiny", 1, settings=WeightSettings(train="full", quantisation="8bit"))
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(ModelError, match=r"pip install 'collm\[quantised\]'"):
+        load_policies("tiny", 1, settings=WeightSettings(train="lora", quantisation="4bit"))
