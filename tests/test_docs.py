@@ -57,7 +57,7 @@ def commands() -> list[str]:
         for command in re.findall(r"(?:^|`)(collm [^`\n]+)", (ROOT / page).read_text(), flags=re.MULTILINE):
             text = command.split("  #")[0].strip()
             mentioned = text in ("collm train", "collm eval", "collm play", "collm build-tiny")
-            elsewhere = "--vs comlrl" in text or "--device cuda" in text
+            elsewhere = any(part in text for part in ("--vs comlrl", "device cuda", "Qwen/"))
             if (
                 text.split()[1] in COMMANDS
                 and not mentioned

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 
 from collm.errors import ConfigError
+from collm.models.base import Base
 from collm.models.chat import ChatFormat
 from collm.models.policy import Policy, copies
 from collm.rollout.collector import Job, collect
@@ -21,16 +24,16 @@ TEAM_PROTOCOLS = ("parallel", "pipeline", "discussion")
 SHORT = Sampling(max_new_tokens=8)
 
 
-class Says(Policy):
+class Words(Base):
     """A model that always says these words in turn, and notes the tokens it reads."""
 
-    def __init__(self, chat: ChatFormat, *words: str) -> None:
+    def __init__(self, chat: ChatFormat, words: Sequence[str]) -> None:
         super().__init__(game_policy(chat, 0).model, chat)
         self.words, self.seen = list(words), list[str]()
 
-    def hidden(self, tokens: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
-        self.seen.append(self.chat.tokenizer.decode(tokens[0], skip_special_tokens=False))
-        return super().hidden(tokens, *args, **options)
+    def hidden(self, adapter: Any, stamp: object = None, **inputs: Any) -> torch.Tensor:
+        self.seen.append(self.chat.tokenizer.decode(inputs["input_ids"][0], skip_special_tokens=False))
+        return super().hidden(adapter, stamp, **inputs)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         scores = torch.zeros(len(hidden), len(WORDS))
@@ -38,10 +41,22 @@ class Says(Policy):
         return scores
 
 
+class Says(Policy):
+    """An agent with a model that always says these words in turn."""
+
+    def __init__(self, chat: ChatFormat, *words: str) -> None:
+        super().__init__(Words(chat, words))
+
+    @property
+    def seen(self) -> list[str]:
+        return self.base.seen  # type: ignore[attr-defined,no-any-return]
+
+
 def talk(name: str, *policies: Policy, max_history: int | None = None) -> Play:
     """One game of Memory: two turns, each agent shown ``start i`` and later ``next``."""
     jobs = [Job(Problem("only"), 0)]
-    return play(PROTOCOLS[name], Memory(), policies, jobs, ONE_TOKEN, ("t",), max_history)[0]
+    with mock.patch("collm.rollout.networks.stackable", return_value=False):
+        return play(PROTOCOLS[name], Memory(), policies, jobs, ONE_TOKEN, ("t",), max_history)[0]
 
 
 def answers(plays: list[Play]) -> list[list[tuple[int, int, str]]]:
