@@ -193,13 +193,18 @@ def test_a_prompt_longer_than_the_context_names_problem_length_and_setting(qwen:
     shutil.copytree(qwen, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 16}))
-    with pytest.raises(ConfigError, match=r"the first observation of problem .* has \d+ tokens.*at least \d+ are needed"):
+    with pytest.raises(
+        ConfigError, match=r"the first observation of problem .* has \d+ tokens.*at least \d+ are needed"
+    ):
         assemble(small(str(folder)))
 
 
 @pytest.mark.parametrize("doing", ["playing", "learning", "loading the models"])
 def test_exhausted_memory_names_three_settings(doing: str) -> None:
-    with pytest.raises(OutOfMemoryError, match=f"memory ran out while {doing}.*; or .*; or ") as found, needed_for(doing):
+    with (
+        pytest.raises(OutOfMemoryError, match=f"memory ran out while {doing}.*; or .*; or ") as found,
+        needed_for(doing),
+    ):
         torch.empty(1 << 50, dtype=torch.float64)
     assert "\n" not in str(found.value)
 

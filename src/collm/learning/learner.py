@@ -93,7 +93,11 @@ class Learner:
             if not self.heads or not move:
                 metrics["critic"] = self._update_critics(forest, credit.targets, weights, key)
         if move:
-            losses = PolicyUpdate(self.policy_settings, self.temperature, self.token_budget, forest, credit, reference)
+            settings, temperature, budget = self.policy_settings, self.temperature, self.token_budget
+            before = None
+            if settings.importance_cap is not None:
+                before = reference_logprobs(self.policies, forest, temperature, budget)
+            losses = PolicyUpdate(settings, temperature, budget, forest, credit, reference, before)
             metrics["policy"] = self._update_policies(losses, lr_scale, key)
         for critic in self.critics:
             critic.follow(update)
@@ -108,8 +112,10 @@ class Learner:
 
     def _update_policies(self, losses: PolicyUpdate, lr_scale: float, key: tuple[Key, ...]) -> dict[str, float]:
         settings = self.policy_settings
-        records = []
+        records: list[dict[str, float]] = []
+        first = []
         for place, (policy, agents) in enumerate(self.seats):
+            begun = len(records)
             optimiser = self.policy_optimisers[place]
             for group in optimiser.param_groups:
                 group["lr"] = settings.lr * lr_scale
@@ -120,7 +126,9 @@ class Learner:
                 batch = [decision for history in part for decision in history]
                 records.append(self._policy_step(policy, optimiser, losses, batch, per_step, heads))
             policy.version += 1
-        return _means(records)
+            # Later steps see what the earlier ones moved, not how the engine differs.
+            first += [record["engine_kl"] for record in records[begun : begun + 1]]
+        return {**_means(records), "engine_kl": float(np.mean(first))} if records else {}
 
     def _heads_of(self, agents: Sequence[int], losses: PolicyUpdate) -> dict[int, tuple[Critic, np.ndarray]]:
         """The value heads on a policy, by agent, with a target per response: (decisions, 1)."""
