@@ -47,10 +47,24 @@ def team() -> list[Policy]:
 
 
 @pytest.fixture(scope="module")
-def engine(team: list[Policy]) -> Iterator[Engine]:
-    found = make_engine("vllm", team, "cpu", 1024, CACHE_GIB)
+def engines() -> Iterator[list[VllmEngine]]:
+    """All engines of these tests, to be closed together: engines of one process share what closing ends."""
+    found: list[VllmEngine] = []
     yield found
-    found.close()
+    for engine in found:
+        engine.close()
+
+
+@pytest.fixture(scope="module")
+def engine(team: list[Policy], engines: list[VllmEngine]) -> VllmEngine:
+    return started(team, engines)
+
+
+def started(team: list[Policy], engines: list[VllmEngine], context: int = 1024, gib: float = CACHE_GIB) -> VllmEngine:
+    found = make_engine("vllm", team, "cpu", context, gib)
+    assert isinstance(found, VllmEngine)
+    engines.append(found)
+    return found
 
 
 @pytest.fixture
@@ -129,9 +143,11 @@ def test_a_response_ends_with_its_mark_or_at_the_limit(task: Task, team: list[Po
     assert all((response[-1] in team[0].stop_ids) == (len(response) < 32) for response in tokens)
 
 
-def test_each_agent_speaks_through_its_own_adapter(task: Task, adapters: list[Policy]) -> None:
+def test_each_agent_speaks_through_its_own_adapter(
+    task: Task, adapters: list[Policy], engines: list[VllmEngine]
+) -> None:
     """One engine and one batch for three adapters and the base; the same as models that have the adapters merged in."""
-    engine = VllmEngine(adapters, "cpu", 1024, CACHE_GIB)
+    engine = started(adapters, engines)
     team = [*adapters, Policy(adapters[0].base)]
     prompts = [adapters[0].chat.opening(task.reset(one, 0).observations[0]) for one in task.problems("train")[:8]]
     rows = [(policy, prompt) for prompt in prompts for policy in team]
@@ -151,7 +167,6 @@ def test_each_agent_speaks_through_its_own_adapter(task: Task, adapters: list[Po
         disturb(policy, 10 + number, 0.1)
     assert_same(play_in(engine, adapters), play_in(HF, adapters))
     assert len(engine.backends) == 1
-    engine.close()
 
 
 def play_in(engine: Engine, team: list[Policy]) -> Rollout:
@@ -192,8 +207,8 @@ def test_the_process_is_left_as_it_was(task: Task, team: list[Policy], engine: E
     assert "LD_PRELOAD" not in os.environ or "libtcmalloc" not in os.environ["LD_PRELOAD"]
 
 
-def test_a_cache_that_is_too_small_is_said_in_a_line(team: list[Policy]) -> None:
-    small = make_engine("vllm", team, "cpu", 4096, 1e-4)
+def test_a_cache_that_is_too_small_is_said_in_a_line(team: list[Policy], engines: list[VllmEngine]) -> None:
+    small = started(team, engines, context=4096, gib=1e-4)
     with pytest.raises(ConfigError, match=r"rollout\.kv_cache_gib"):
         small.session(team[:1], GREEDY, lambda row, turn: np.zeros(32))
 

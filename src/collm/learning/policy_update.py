@@ -39,7 +39,8 @@ class PolicyUpdate:
         self.settings, self.temperature, self.token_budget = settings, temperature, token_budget
         self.forest, self.credit, self.reference = forest, credit, reference
         self.lengths = np.array([decision.span.stop - decision.span.said for decision in forest.decisions], dtype=float)
-        if any(len(d.logprobs) != length for d, length in zip(forest.decisions, self.lengths, strict=True)):
+        self.sampled = [decision.logprobs for decision in forest.decisions]
+        if any(len(own) != length for own, length in zip(self.sampled, self.lengths, strict=True)):
             raise ConfigError(
                 f"some responses came without the sampler's log-probabilities, and policy.loss = {settings.loss} with "
                 f"policy.epochs = {settings.epochs} needs them for its ratio. Play with an engine that records them."
@@ -63,7 +64,7 @@ class PolicyUpdate:
         share = self._share(batch)
         wants_entropy = self.settings.entropy > 0
         for scored in score(policy, self.forest, batch, self.temperature, self.token_budget, wants_entropy):
-            engine = self._joined([decision.logprobs for decision in self.forest.decisions], scored)
+            engine = self._joined(self.sampled, scored)
             responses = self._responses(scored, engine, share)
             found = surrogate(responses, self.settings.loss, self.settings.clip, self.geometric)
             loss = found.loss + self._regularisers(scored, responses)

