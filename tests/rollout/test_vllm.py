@@ -132,6 +132,17 @@ def test_draws_are_those_of_the_decision_not_of_the_batch(task: Task, team: list
     assert together != spoken(play(task, team, engine, SAMPLED, key=1))
 
 
+def test_more_prompts_than_one_pass_takes(team: list[Policy], engine: VllmEngine) -> None:
+    """Whole prompts wait for the next pass; they are not read in two parts."""
+    random = np.random.default_rng(0)
+    prompts = random.integers(10, 1000, (150, 96)).tolist()
+    sampling, seeds = Sampling(max_new_tokens=3), random.random((150, 3))
+    session = engine.session([team[0]] * 150, sampling, lambda row, turn: seeds[row])
+    found = session.respond(list(range(150)), prompts, 0)
+    few = engine.session([team[0]] * 2, sampling, lambda row, turn: seeds[148 + row])
+    assert [one.tokens for one in few.respond([0, 1], prompts[148:], 0)] == [one.tokens for one in found[148:]]
+
+
 def test_a_response_ends_with_its_mark_or_at_the_limit(task: Task, team: list[Policy], engine: Engine) -> None:
     for decision in play(task, team, engine, Sampling(max_new_tokens=6)).forest.decisions:
         assert len(decision.logprobs) == decision.span.stop - decision.span.said <= 6

@@ -35,6 +35,10 @@ _SEQUENCES = 256
 """Responses that vLLM decodes at once; more wait for a place."""
 
 
+_TOKENS = 8192
+"""Tokens that vLLM reads in one pass on a processor, or one whole history."""
+
+
 class Backend:
     """A vLLM engine, and whose weights it holds."""
 
@@ -64,6 +68,9 @@ class Backend:
             # The cache has a size of its own, and what is left of the memory belongs to learning.
             "gpu_memory_utilization": 0.01,
         }
+        if base.device.type == "cpu":
+            # A prompt in two parts makes vLLM rewind the generator of a seed, which a processor's cannot.
+            options |= {"enable_chunked_prefill": False, "max_num_batched_tokens": max(_TOKENS, context)}
         if adapters:
             room = next((rank for rank in _RANKS if rank >= self.rank), None)
             if room is None:
