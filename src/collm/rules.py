@@ -15,11 +15,15 @@ _NEEDS = {
     "policy.kl_coefficient": ("policy.kl", ("reward", "loss")),
     "policy.clip": ("policy.loss", ("clip-token", "clip-sequence")),
     **{f"weights.{name}": ("weights.train", ("auto", "lora")) for name in ("rank", "alpha", "targets", "quantisation")},
+    "policy.importance_cap": ("rollout.engine", ("vllm",)),
+    "rollout.kv_cache_gib": ("rollout.engine", ("vllm",)),
     "critic.target_every": ("critic.target", ("hard",)),
     "critic.target_rate": ("critic.target", ("polyak",)),
     "rollout.max_joint_actions": ("rollout.shape", ("tree-aligned", "tree-cross")),
 }
 """Options that mean something only with certain values of another."""
+_COLDEST = 0.01
+"""Colder requests are silently raised to this by vLLM."""
 
 
 def check_rules(config: Any, default: Any) -> None:
@@ -28,6 +32,8 @@ def check_rules(config: Any, default: Any) -> None:
     _check_policy(config.policy, config.sampling)
     _check_groups(config.rollout, config.credit.normalise, chosen)
     _check_critic(config.critic, config.rollout, chosen)
+    if config.rollout.engine == "vllm":
+        _check_vllm(config, chosen)
     mine, other = options.to_mapping(config), options.to_mapping(default)
     changed = [name for name in _paths(mine) if _at(mine, name) != _at(other, name)]
     refuse_unused(chosen, changed)
@@ -120,6 +126,24 @@ def _check_critic(critic: CriticSettings, rollout: Any, chosen: Method) -> None:
                 f"critic.backbone = policy with critic.{name} = {getattr(critic, name)}: a value head on the policy reads "
                 f"V at the end of each prompt. Use critic.{name} = {needed}, or critic.backbone = separate."
             )
+
+
+def _check_vllm(config: Any, chosen: Method) -> None:
+    if chosen.critic and config.critic.encoding == "caches":
+        raise ConfigError(
+            "critic.encoding = caches reads the policies' caches, and those of rollout.engine = vllm cannot be read. Use "
+            "critic.encoding = time-order, or rollout.engine = hf."
+        )
+    if config.weights.quantisation != "none":
+        raise ConfigError(
+            f"weights.quantisation = {config.weights.quantisation} with rollout.engine = vllm: the engine would play with "
+            "other weights than those that learn. Use weights.quantisation = none, or rollout.engine = hf."
+        )
+    if 0 < config.sampling.temperature < _COLDEST:
+        raise ConfigError(
+            f"sampling.temperature = {config.sampling.temperature}: vLLM samples at {_COLDEST} or above. Use that, or "
+            "rollout.engine = hf."
+        )
 
 
 def refuse_unused(chosen: Method, names: Iterable[str]) -> None:

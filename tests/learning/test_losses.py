@@ -11,7 +11,7 @@ import torch
 from collm.credit import Credit
 from collm.errors import ConfigError
 from collm.learning.learner import Learner
-from collm.learning.losses import Responses, surrogate
+from collm.learning.losses import Responses, importance, surrogate
 from collm.learning.policy_update import PolicyUpdate
 from collm.learning.reference import reference_logprobs, with_kl_in_reward
 from collm.learning.settings import CriticSettings, PolicyLoss, PolicySettings
@@ -139,3 +139,31 @@ def test_responses_without_the_samplers_logprobs_are_refused(team: list[Policy],
     nothing = Credit(np.zeros(len(bare.decisions)), np.ones(len(bare.decisions)))
     with pytest.raises(ConfigError, match=r"log-probabilities.*policy\.epochs = 2 needs them"):
         PolicyUpdate(PolicySettings(epochs=2), 1.0, 8192, bare, nothing, None)
+
+
+ENGINE = SAMPLED - torch.tensor([0.1, 0.5, 1.5, -0.5])
+"""Log-probabilities of an engine that found most tokens less likely than the policy did."""
+
+
+@pytest.mark.parametrize("loss", ["policy-gradient", "clip-token"])
+def test_importance_weights_are_truncated_per_token(loss: PolicyLoss) -> None:
+    logprobs = SAMPLED.clone().requires_grad_()
+    batch = Responses(logprobs, SAMPLED, OWNER, ADVANTAGES, WEIGHTS, SHARES["sum"])
+    weights = importance(batch, ENGINE, loss, 2.0, geometric=False)
+    torch.testing.assert_close(weights, torch.tensor([0.1, 0.5, 1.5, -0.5]).exp().clamp(max=2.0))
+    assert weights[2] == 2.0
+    surrogate(dataclasses.replace(batch, importance=weights), loss, 0.2, geometric=False).loss.backward()
+    torch.testing.assert_close(logprobs.grad, weights * -(ADVANTAGES * WEIGHTS)[OWNER])
+
+
+@pytest.mark.parametrize(("length", "moved"), [("sum", [0.1, 1.5]), ("mean", [0.1, 0.5])])
+def test_importance_weights_of_a_response_are_those_of_its_ratio(length: str, moved: list[float]) -> None:
+    """The product over its tokens, e^(0.5 + 1.5 − 0.5), or their geometric mean."""
+    batch = Responses(SAMPLED, SAMPLED, OWNER, ADVANTAGES, WEIGHTS, SHARES[length])
+    weights = importance(batch, ENGINE, "clip-sequence", 4.0, geometric=length == "mean")
+    torch.testing.assert_close(weights, torch.tensor(moved).exp().clamp(max=4.0))
+
+
+def test_the_policys_own_samples_have_weights_of_exactly_one() -> None:
+    batch = Responses(SAMPLED, SAMPLED, OWNER, ADVANTAGES, WEIGHTS, SHARES["sum"])
+    assert torch.equal(importance(batch, SAMPLED, "clip-token", 2.0, geometric=False), torch.ones(4))

@@ -12,6 +12,7 @@ from collm.evaluation.counterfactual import counterfactual_losses
 from collm.models.policy import Policy
 from collm.randomness import Key
 from collm.rollout.collector import Episode, Job, play
+from collm.rollout.engines import HF, Engine
 from collm.rollout.referee import inside_task
 from collm.rollout.sampling import Sampling
 from collm.tasks.protocol import Problem, Task
@@ -57,10 +58,15 @@ def contribution(lost: np.ndarray, gained: np.ndarray) -> list[float]:
 
 
 def evaluate(
-    task: Task, policies: Sequence[Policy], problems: Sequence[Problem], sampling: Sampling, key: tuple[Key, ...]
+    task: Task,
+    policies: Sequence[Policy],
+    problems: Sequence[Problem],
+    sampling: Sampling,
+    key: tuple[Key, ...],
+    engine: Engine = HF,
 ) -> Evaluation:
     """Play every problem once. The same key gives two teams the same random numbers, which pairs them."""
-    return measured(task, play(task, policies, one_each(problems), sampling, key), sampling)
+    return measured(task, play(task, policies, one_each(problems), sampling, key, engine=engine), sampling)
 
 
 def one_each(problems: Sequence[Problem]) -> list[Job]:

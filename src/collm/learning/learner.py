@@ -102,7 +102,11 @@ class Learner:
                     job = functools.partial(self._update_critic, place, critic, forest, own, weights, key)
                     jobs.append(("critic", job))
         if move:
-            losses = PolicyUpdate(self.policy_settings, self.temperature, self.token_budget, forest, credit, reference)
+            settings, temperature, budget = self.policy_settings, self.temperature, self.token_budget
+            before = None
+            if settings.importance_cap is not None:
+                before = reference_logprobs(self.policies, forest, temperature, budget)
+            losses = PolicyUpdate(settings, temperature, budget, forest, credit, reference, before)
             for place in range(len(self.seats)):
                 jobs.append(("policy", functools.partial(self._update_policy, place, losses, lr_scale, key)))
         found = side_by_side([job for _, job in jobs], self.threads)
@@ -140,6 +144,9 @@ class Learner:
             batch = [decision for item in part for decision in item]
             records.append(self._policy_step(policy, optimiser, losses, batch, per_step, heads))
         policy.version += 1
+        for record in records:
+            # Later steps see what the earlier ones moved, not how the engine differs.
+            record["engine_kl"] = records[0]["engine_kl"]
         return records
 
     def _heads_of(self, agents: Sequence[int], losses: PolicyUpdate) -> dict[int, tuple[Critic, np.ndarray]]:

@@ -43,6 +43,9 @@ class PolicySettings:
     """The paper's loss (one epoch), or the clipped ratio per token or per response."""
     clip: Annotated[float, Range(0, 10, open_low=True)] = 0.2
     """How far a ratio may move from 1 before it is clipped."""
+    importance_cap: Annotated[float, Range(0, open_low=True)] | None = None
+    """Where another engine plays: weigh each token (clip-sequence: each response) by π/π_engine, at most this, with π the
+    learner's before the update; the clipped ratio is then taken to π. 2 is usual; null for no weights."""
     length: Literal["sum", "mean", "tokens"] = "sum"
     """A response's tokens count as their sum (the macro-action's log-probability; the exact gradient), as their mean
     (short responses weigh more; with clip-sequence the ratio is the geometric mean), or every token of the batch alike."""

@@ -106,12 +106,13 @@ def weights_hash(model: Any) -> str:
     """A short SHA-256 over the names, shapes and bytes of a model's weights, adapters left out: which model a result
     started from."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(_without_adapters(model).items()):
+    for name, tensor in sorted(plain_weights(model).items()):
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
-def _without_adapters(model: Any) -> dict[str, torch.Tensor]:
+def plain_weights(model: Any) -> dict[str, torch.Tensor]:
+    """A model's weights by their names in a checkpoint, adapters left out."""
     named: dict[str, torch.Tensor] = model.state_dict()
     return {name.replace(".base_layer.", "."): tensor for name, tensor in named.items() if ".lora_" not in name}

@@ -13,8 +13,8 @@ from collm.models.policy import Policy
 from collm.randomness import Key, integer
 from collm.rollout.branching import Branching
 from collm.rollout.engine import Response
+from collm.rollout.engines import HF, Engine
 from collm.rollout.forest import Decision, Forest, Transcript
-from collm.rollout.networks import tables
 from collm.rollout.path import Episode, History, Job, Path, context_limit, require_room
 from collm.rollout.referee import begin, execute, inside_task, prepare
 from collm.rollout.sampling import Sampling
@@ -70,6 +70,7 @@ def collect(
     max_history: int | None = None,
     branching: Branching | None = None,
     keep_caches: bool = False,
+    engine: Engine = HF,
 ) -> Rollout:
     """Play every job to its end: as one episode, or with ``branching`` as one tree.
 
@@ -89,7 +90,7 @@ def collect(
         raise ValueError("the branches of a tree share their rows: caches are kept of linear rollouts only.")
     if branching and any(job.history for job in jobs):
         raise ValueError("a tree begins at the root: histories are lived through in linear rollouts only.")
-    collection = _Collection(task, policies, jobs, sampling, key, max_history, branching)
+    collection = _Collection(task, policies, jobs, sampling, key, max_history, branching, engine)
     rollout = collection.run()
     if keep_caches:
         for table in collection.tables:
@@ -104,12 +105,13 @@ def play(
     sampling: Sampling,
     key: tuple[Key, ...],
     max_history: int | None = None,
+    engine: Engine = HF,
 ) -> list[Episode]:
     """The episodes of any number of jobs, played so many at once; for measuring, where nobody needs their forest."""
     return [
         episode
         for part in at_once(jobs)
-        for episode in collect(task, policies, part, sampling, key, max_history).episodes
+        for episode in collect(task, policies, part, sampling, key, max_history, engine=engine).episodes
     ]
 
 
@@ -131,7 +133,9 @@ class _Collection:
         key: tuple[Key, ...],
         max_history: int | None,
         branching: Branching | None,
+        engine: Engine,
     ) -> None:
+        self.engine = engine
         self.task, self.policies, self.sampling, self.key, self.branching = task, policies, sampling, key, branching
         self.limit = context_limit(policies, max_history)
         self.joint_actions = branching.joint(task.agents) if branching else [(0,) * task.agents]
@@ -162,9 +166,11 @@ class _Collection:
         return len(transcript.tokens) + self.sampling.max_new_tokens > self.limit
 
     def _tables(self) -> list[Table]:
-        """One table for all agents that can play in one batch."""
-        width, groups = self.branching.width if self.branching else 1, tables(self.policies)
-        return [Table(self.policies, agents, self.paths, width, self.sampling, self.key) for agents in groups]
+        """One table for all agents that the engine plays in one batch."""
+        width, groups = self.branching.width if self.branching else 1, self.engine.tables(self.policies)
+        return [
+            Table(self.policies, agents, self.paths, width, self.sampling, self.key, self.engine) for agents in groups
+        ]
 
     def run(self) -> Rollout:
         turn = 0

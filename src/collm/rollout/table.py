@@ -9,7 +9,8 @@ import numpy as np
 
 from collm.models.policy import Policy
 from collm.randomness import Key, uniforms
-from collm.rollout.engine import Response, Session
+from collm.rollout.engine import Response
+from collm.rollout.engines import Engine
 from collm.rollout.forest import Transcript
 from collm.rollout.path import Path
 from collm.rollout.sampling import Sampling
@@ -38,6 +39,7 @@ class Table:
         width: int,
         sampling: Sampling,
         key: tuple[Key, ...],
+        engine: Engine,
     ) -> None:
         """``policies`` are those of the whole team, and ``agents`` the ones that sit here. ``width`` responses per agent and
         path; draws are keyed by ``key`` + (problem id, sample, *route, turn, agent,
@@ -45,7 +47,7 @@ class Table:
         self.agents, self.width, self.key = tuple(agents), width, key
         self.draws = sampling.max_new_tokens
         self._seat(paths)
-        self.session = Session([policies[seat.agent] for seat in self.seats], sampling, self._uniforms)
+        self.session = engine.session([policies[seat.agent] for seat in self.seats], sampling, self._uniforms)
 
     def _seat(self, paths: Sequence[Path]) -> None:
         self.seats = [

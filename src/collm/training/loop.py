@@ -82,12 +82,22 @@ class Trainer:
         jobs, longest = self.jobs(update), config.rollout.max_history
         keep = config.critic.encoding == "caches" and bool(parts.learner.critics)
         rollout = collect(
-            parts.task, parts.policies, jobs, config.sampling, key, longest, config.rollout.branching(), keep
+            parts.task,
+            parts.policies,
+            jobs,
+            config.sampling,
+            key,
+            longest,
+            config.rollout.branching(),
+            keep,
+            parts.engine,
         )
         if not parts.method.greedy:
             return rollout, None
         once = list({job.group: Job(job.problem, job.group) for job in jobs}.values())
-        return rollout, collect(parts.task, parts.policies, once, config.sampling.greedy(), key, longest).forest
+        greedy = config.sampling.greedy()
+        played = collect(parts.task, parts.policies, once, greedy, key, longest, engine=parts.engine)
+        return rollout, played.forest
 
     def _evidence(self, forest: Forest, greedy: Forest | None, reference: list[np.ndarray] | None) -> Evidence:
         """What the method's credit is made from: rewards (with the KL in them, if it belongs there), values, baselines."""
@@ -139,7 +149,8 @@ class Trainer:
     def validate(self) -> dict[str, Any]:
         """Sampled performance on validation problems, always with the same random numbers."""
         key = ("validation", self.config.seed)
-        return evaluate(self.parts.task, self.parts.policies, self.validation, self.config.sampling, key).summary()
+        parts, sampling = self.parts, self.config.sampling
+        return evaluate(parts.task, parts.policies, self.validation, sampling, key, parts.engine).summary()
 
     def _count(self, env_steps: int, bad: bool) -> None:
         self.progress.update += 1

@@ -115,10 +115,11 @@ class _Run:
         """Measure, train what is left of the budget, measure, and write the summary."""
         for line in [*self.parts.task.notes(), *notes(self.parts.policies)]:
             self.display.note(line)
-        raw = self._raw()
-        with _stop_request() as stop:
-            self._train(raw, stop)
-        return self._summarise(raw)
+        with contextlib.closing(self.parts.engine):
+            raw = self._raw()
+            with _stop_request() as stop:
+                self._train(raw, stop)
+            return self._summarise(raw)
 
     def _raw(self) -> dict[str, Any]:
         """The untrained team on the test problems; measured once and kept."""
@@ -140,7 +141,7 @@ class _Run:
         config, task = self.config, self.parts.task
         problems = list(task.problems("test"))[: config.evaluation.test_problems]
         for sampling in (config.sampling, config.sampling.greedy()):
-            evaluation = evaluate(task, policies, problems, sampling, ("test", config.seed))
+            evaluation = evaluate(task, policies, problems, sampling, ("test", config.seed), self.parts.engine)
             if evaluation.decoding == "sampled":
                 write_samples(task, evaluation.episodes[:_SAMPLES], self.folder.samples / when)
             yield evaluation
@@ -243,8 +244,8 @@ class _Run:
         typical = int(np.abs(scores - scores.mean(1, keepdims=True)).sum(0).argmin())
         problem = [task.problems("test")[typical]]
         key = ("test", config.seed)
-        after = evaluate(task, self.parts.policies, problem, config.sampling, key).episodes[0]
-        before = evaluate(task, self._untrained(), problem, config.sampling, key).episodes[0]
+        after = evaluate(task, self.parts.policies, problem, config.sampling, key, self.parts.engine).episodes[0]
+        before = evaluate(task, self._untrained(), problem, config.sampling, key, self.parts.engine).episodes[0]
         before_after(task, before, after, self.folder.path / "before_after.png")
 
 

@@ -12,6 +12,7 @@ from collm.learning.critic import Critic, TextCritic
 from collm.learning.learner import Learner
 from collm.methods import Method, method
 from collm.models.policy import Policy
+from collm.rollout.engines import Engine, make_engine
 from collm.rollout.referee import begin, checked_numbers, inside_task
 from collm.tasks.protocol import SPLITS, Task
 from collm.tasks.registry import make_task, require_registered, require_same, single_form
@@ -28,6 +29,7 @@ class Parts:
     learner: Learner
     gamma: float
     model_hash: str
+    engine: Engine
 
 
 def build_task(config: TrainConfig[Any], given: Task | None = None) -> Task:
@@ -60,7 +62,9 @@ def assemble(config: TrainConfig[Any], given: Task | None = None, policies: list
     check_branching(task, config)
     gamma = task.gamma if config.credit.gamma is None else config.credit.gamma
     started_from = model_hash(policies)
-    return Parts(task, chosen, policies, make_learner(config, task, policies), gamma, started_from)
+    rollout, device = config.rollout, config.run.device
+    engine = make_engine(rollout.engine, policies, device, rollout.max_history, rollout.kv_cache_gib)
+    return Parts(task, chosen, policies, make_learner(config, task, policies), gamma, started_from, engine)
 
 
 def make_learner(config: TrainConfig[Any], task: Task, policies: list[Policy]) -> Learner:
