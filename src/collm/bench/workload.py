@@ -75,6 +75,7 @@ class Workload:
             "rollout": {"problems": self.problems, "samples": self.siblings if self.tree else 1},
             "sampling": {"max_new_tokens": self.tokens, "temperature": 1.0},
             "evaluation": {"every": 0},
+            "weights": {"train": "full"},
             "env_steps": 10**9,
         }
         if self.tree:
