@@ -33,7 +33,7 @@ SMALL = {
     "train": SMALL_TRAIN,
     "build-tiny": "--steps 1 --batch-tokens 1024 --corpus 50",
     "analyze": "--quick",
-    "baseline": "--problems 2",
+    "baseline": "--problems 2 --task.train-size 4 --task.test-size 4 --sampling.max-new-tokens 8",
     "bench": "--quick --rounds 1 --threads 1 --parts limits",
 }
 SMALL_STUDY = (
