@@ -22,6 +22,8 @@ from collm.methods import METHODS
 from collm.presets import PRESETS, merged
 from collm.rules import caveats
 from collm.tasks.minecraft.str_build import StrBuild
+from collm.learning.cache_critic import CacheCritic
+from collm.learning.critic import TextCritic
 from collm.tasks.protocol import Step, Task
 from collm.training.loop import Trainer
 from collm.training.setup import assemble, check_rewards
@@ -73,6 +75,18 @@ def test_every_method_learns_from_trees(name: str, shape: str) -> None:
     branches = 4 if shape == "tree-cross" and not METHODS[name].single else 2
     extra = 2 if METHODS[name].greedy else 0
     assert records[0]["env_steps"] == branches + branches**2 + extra
+
+
+def test_critics_read_caches_where_these_are_at_hand_and_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for method, count in (("collm-cc", 1), ("collm-dc", 2)):
+        config = resolve("str-build", method, values=SMALL)
+        critics = assemble(config).learner.critics
+        assert [type(critic) for critic in critics] == [CacheCritic] * count
+    trees = resolve("str-build", "collm-cc", values=merged(SMALL, {"rollout": {"samples": 2, "shape": "tree-aligned"}}))
+    assert [type(critic) for critic in assemble(trees).learner.critics] == [TextCritic]
+    monkeypatch.setattr("collm.models.base._SMALL", 1000)
+    config = resolve("str-build", "collm-cc", values=SMALL)
+    assert [type(critic) for critic in assemble(config).learner.critics] == [TextCritic]
 
 
 @pytest.mark.parametrize("agents", [1, 3])

@@ -29,8 +29,6 @@ class Quick:
     tokens: int
     """Token limit of one response of one role; one writer of all roles needs the tokens of all roles."""
     task: Mapping[str, Any]
-    critic: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """For methods with a critic."""
     single_model: str = "tiny"
     """What one model in all roles starts from; in the paper it is larger than one of a team on the writing tasks."""
 
@@ -38,10 +36,7 @@ class Quick:
 _QUICK = {
     "arxiv": Quick(3072, 64, {"train_size": 320, "test_size": 128}, single_model="small"),
     "coop-he": Quick(3840, 48, {"turns": 2, "train_size": 320, "test_size": 128}),
-    # Observations are long, so the critic reads the agents' caches instead of reading them again.
-    "house-build": Quick(
-        6720, 56, {"size": "small", "turns": 2, "train_size": 320, "test_size": 128}, {"encoding": "caches"}
-    ),
+    "house-build": Quick(6720, 56, {"size": "small", "turns": 2, "train_size": 320, "test_size": 128}),
     "str-build": Quick(4032, 32, {"turns": 3, "min_length": 2, "max_length": 2, "train_size": 320, "test_size": 128}),
     "tldr": Quick(4032, 48, {"train_size": 320, "test_size": 128}, single_model="small"),
 }
@@ -67,7 +62,6 @@ def _quick(task: str, chosen: Method) -> Mapping[str, Any]:
         "env_steps": form.env_steps,
         "evaluation": {"every": 5},
         "sampling": {"max_new_tokens": form.tokens * (roles if chosen.single else 1)},
-        "critic": form.critic if chosen.critic else {},
     }
 
 

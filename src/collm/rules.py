@@ -121,7 +121,7 @@ def _check_critic(critic: CriticSettings, rollout: Any, chosen: Method) -> None:
             "Use critic.backbone = separate, or method collm-dc or ac."
         )
     for name, needed in (("kind", "v"), ("encoding", "time-order"), ("target", "none")):
-        if getattr(critic, name) != needed:
+        if getattr(critic, name) not in (needed, "auto"):
             raise ConfigError(
                 f"critic.backbone = policy with critic.{name} = {getattr(critic, name)}: a value head on the policy reads "
                 f"V at the end of each prompt. Use critic.{name} = {needed}, or critic.backbone = separate."

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from collm.randomness import generator, uniforms
-from collm.rollout.sampling import Sampling, draw
+from collm.rollout.sampling import Sampling, draw, log_distribution, log_probability
 
 LOGITS = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
 
@@ -45,3 +45,34 @@ def test_draws_depend_on_their_key_alone() -> None:
     np.testing.assert_array_equal(uniforms(9, "run", 0, "AB", 1)[:5], expected)
     assert (uniforms(5, "run", 0, "AB", 2) != expected).all()
     assert (uniforms(5, "run", "0", "AB", 1) != expected).all()
+
+
+def test_a_large_vocabulary_is_inverted_as_by_running_sums_over_all_of_it() -> None:
+    """Also at quantiles that rounding could push onto a token that cannot be drawn."""
+    logits = torch.from_numpy(generator("logits").normal(size=(200, 1000))).float()
+    logits[:, 100:300] = -torch.inf
+    logits[:, ::2] = -torch.inf
+    quantiles = torch.from_numpy(uniforms(200, "quantiles"))
+    sums = logits.softmax(-1).double().cumsum(-1)
+    edges = sums[torch.arange(200), torch.randint(0, 1000, (200,), generator=torch.Generator().manual_seed(0))]
+    for points in (quantiles, edges / sums[:, -1], torch.zeros(200), torch.full((200,), 1 - 1e-16, dtype=torch.double)):
+        tokens, logprobs = draw(logits, points, Sampling())
+        assert bool(logprobs.isfinite().all())
+        below = sums.gather(1, (tokens - 1).clamp_min(0)[:, None])[:, 0] * (tokens > 0)
+        above = sums.gather(1, tokens[:, None])[:, 0]
+        target = points.double() * sums[:, -1]
+        assert bool((below - 1e-6 <= target).all() and (target <= above + 1e-6).all())
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.0])
+def test_log_probabilities_of_chosen_tokens_and_their_gradient(temperature: float) -> None:
+    logits = torch.randn(20, 50, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    tokens = torch.arange(20)
+    found = log_probability(logits, tokens, temperature)
+    wanted = log_distribution(logits, temperature).gather(-1, tokens[:, None])[:, 0]
+    torch.testing.assert_close(found, wanted)
+    weights = torch.linspace(-1, 1, 20)
+    for own, other in zip(
+        torch.autograd.grad(found, logits, weights), torch.autograd.grad(wanted, logits, weights), strict=True
+    ):
+        torch.testing.assert_close(own, other)

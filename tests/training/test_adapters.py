@@ -131,7 +131,7 @@ def test_the_reference_is_the_base_without_adapters() -> None:
     assert records[2]["policy"]["kl_reference"] > 1e-7
 
 
-@pytest.mark.parametrize("encoding", ["time-order", "prompts"])
+@pytest.mark.parametrize("encoding", ["auto", "time-order", "prompts"])
 def test_different_models_with_different_vocabularies_train_together(llama: str, encoding: str) -> None:
     config = small(["tiny", llama], weights=LORA, critic={**SMALL["critic"], "encoding": encoding})
     trainer = Trainer(config, assemble(config))

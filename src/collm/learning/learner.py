@@ -16,6 +16,7 @@ from collm.learning.policy_update import PolicyUpdate
 from collm.learning.reference import reference_logprobs
 from collm.learning.settings import CriticSettings, PolicySettings
 from collm.learning.side_by_side import side_by_side
+from collm.machine import large_products
 from collm.memory import needed_for
 from collm.models.policy import Policy
 from collm.randomness import Key, generator
@@ -61,6 +62,7 @@ class Learner:
         return self.critic_settings.backbone == "policy" and bool(self.critics)
 
     @needed_for("learning")
+    @large_products()
     def values(self, forest: Forest, slow: bool = False) -> Values | None:
         """What all critics (or their slow copies) say, side by side; None without critics."""
         if not self.critics:
@@ -74,6 +76,7 @@ class Learner:
         )
 
     @needed_for("learning")
+    @large_products()
     def reference_logprobs(self, forest: Forest) -> list[np.ndarray] | None:
         """log π_ref of every response's tokens; None without references."""
         if self.references is None:
@@ -81,6 +84,7 @@ class Learner:
         return reference_logprobs(self.references, forest, self.temperature, self.token_budget)
 
     @needed_for("learning")
+    @large_products()
     def update(
         self,
         forest: Forest,

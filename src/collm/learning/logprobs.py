@@ -13,10 +13,12 @@ from collm.learning.batching import micro_batches, padded
 from collm.learning.shared import Trie, alike, grown, worth_sharing
 from collm.models.policy import Policy
 from collm.rollout.forest import Decision, Forest, Transcript
-from collm.rollout.sampling import log_distribution
+from collm.rollout.sampling import log_distribution, log_probability
 
-LOGITS_AT_ONCE = 1 << 24
-"""Numbers: 64 MiB in fp32."""
+LOGITS_AT_ONCE = 1 << 20
+"""Numbers: 4 MiB in fp32."""
+LOGITS_KEPT = 1 << 24
+"""Numbers of one micro-batch: 64 MiB in fp32."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,22 +75,29 @@ def _token_scores(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """log π and, if asked for, the entropy at states (tokens, width) in front of these tokens.
 
-    Where all logits at once would be many, they are made part by part, and again when learning, instead of being kept.
+    Logits are made part by part, so that they stay close to the processor; where there are many they are made again when
+    learning, instead of being kept.
     """
 
     def scores(hidden: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        logprobs = log_distribution(policy.logits(hidden), temperature)
-        spread = -(logprobs.exp() * logprobs).sum(-1) if entropy else None
-        return logprobs.gather(-1, tokens[:, None]).squeeze(-1), spread
+        logits = policy.logits(hidden)
+        if not entropy:
+            return log_probability(logits, tokens, temperature), None
+        logprobs = log_distribution(logits, temperature)
+        return logprobs.gather(-1, tokens[:, None]).squeeze(-1), -(logprobs.exp() * logprobs).sum(-1)
 
-    size = max(1, LOGITS_AT_ONCE // int(policy.base.config.vocab_size))
-    if len(tokens) <= size:
-        return scores(hidden, tokens)
+    vocabulary = int(policy.base.config.vocab_size)
+    size = max(1, LOGITS_AT_ONCE // vocabulary)
+    keep = len(tokens) * vocabulary <= LOGITS_KEPT
     parts = [
-        checkpoint(scores, one, other, use_reentrant=False)
+        scores(one, other) if keep else checkpoint(scores, one, other, use_reentrant=False)
         for one, other in zip(hidden.split(size), tokens.split(size), strict=True)
     ]
-    return torch.cat([picked for picked, _ in parts]), torch.cat([spread for _, spread in parts]) if entropy else None
+    return torch.cat([picked for picked, _ in parts]), _joined([spread for _, spread in parts if spread is not None])
+
+
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor | None:
+    return torch.cat(parts) if parts else None
 
 
 def _states(

@@ -18,6 +18,9 @@ from collm.models.chat import ChatFormat
 from collm.models.settings import WeightSettings
 from collm.randomness import Key
 
+_SMALL = 30_000_000
+"""Parameters."""
+
 
 class Base:
     """A model and its chat format. What speaks through it is either the model itself or an adapter on it."""
@@ -37,6 +40,11 @@ class Base:
     @property
     def device(self) -> torch.device:
         return next(self.trunk.parameters()).device
+
+    @property
+    def small(self) -> bool:
+        """Whether a second copy of its weights, or all caches of an update, are little memory."""
+        return sum(parameter.numel() for parameter in self.trunk.parameters()) <= _SMALL
 
     def add_adapter(self, name: str, key: tuple[Key, ...]) -> None:
         """One more adapter, which changes nothing until it is trained. The base is frozen from then on."""

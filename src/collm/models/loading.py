@@ -13,9 +13,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from collm.errors import ConfigError, ModelError
 from collm.memory import needed_for
-from collm.models import tiny
+from collm.models import attention, tiny
 from collm.models.base import Base
 from collm.models.chat import ChatFormat
+from collm.models.norm import with_fast_norms
 from collm.models.policy import Policy
 from collm.models.settings import WeightSettings
 
@@ -90,7 +91,11 @@ def load_base(name: str, device: torch.device | str = "cpu", settings: WeightSet
     try:
         tokenizer = AutoTokenizer.from_pretrained(model_path(name), trust_remote_code=remote)
         model, found = AutoModelForCausalLM.from_pretrained(
-            model_path(name), attn_implementation="sdpa", trust_remote_code=remote, output_loading_info=True, **options
+            model_path(name),
+            attn_implementation=attention.NAME,
+            trust_remote_code=remote,
+            output_loading_info=True,
+            **options,
         )
     except _LOADING as error:
         raise ModelError(f"the model '{name}' cannot be loaded: {_first_line(error)}") from error
@@ -102,6 +107,7 @@ def load_base(name: str, device: torch.device | str = "cpu", settings: WeightSet
         )
     _refuse_unsupported(name, model.config.get_text_config().to_dict())
     chat = ChatFormat(tokenizer, name)
+    model = with_fast_norms(model)
     base = Base(model.to(device).eval() if settings.quantisation == "none" else model.eval(), chat, settings)
     base.autocast = low
     return base

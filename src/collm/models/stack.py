@@ -8,6 +8,7 @@ library's models up to rounding (tested in fp32).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,13 +16,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from collm.machine import large_products
 from collm.models.base import Base
 from collm.models.cache import RowCache
+from collm.models.norm import inverse_rms
 
+_SCORES = 1 << 20
+"""Attention scores at once: 4 MiB, which stay close to the processor."""
+_LARGE = 64
+"""Rows of a matrix from which its products are large."""
 _ARCHITECTURES = ("qwen3", "qwen2", "llama")
 _ROTATIONS = ("default", "linear", "llama3", "yarn")
-_LARGEST = 30_000_000
-"""Parameters of a model up to which a second copy of its weights, and a pass that is all overhead, are worth it."""
 
 
 def stackable(base: Base) -> bool:
@@ -31,7 +36,7 @@ def stackable(base: Base) -> bool:
         return False
     known = config.model_type in _ARCHITECTURES and config.hidden_act == "silu"
     rotates = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default") in _ROTATIONS
-    return known and rotates and sum(p.numel() for p in base.trunk.parameters()) <= _LARGEST
+    return known and rotates and base.small
 
 
 def same_shape(one: Base, other: Base) -> bool:
@@ -61,6 +66,10 @@ class Stack:
     def states(self, tokens: torch.Tensor, positions: torch.Tensor, cache: RowCache) -> torch.Tensor:
         """Last-layer states (agents, rows, tokens, width), normalised. Reads and writes the leading rows of each agent's
         part of the cache, up to ``cache.width``. ``tokens`` and ``positions`` are (agents, rows, tokens)."""
+        with large_products(tokens[0].numel() >= _LARGE):
+            return self._states(tokens, positions, cache)
+
+    def _states(self, tokens: torch.Tensor, positions: torch.Tensor, cache: RowCache) -> torch.Tensor:
         agents, rows, length = tokens.shape
         place = torch.arange(agents, device=tokens.device)[:, None, None]
         states = self.embedding[place, tokens]
@@ -72,22 +81,23 @@ class Stack:
         group = self.heads // self.shared
         mask = mask[:, :, None, None].expand(-1, -1, 1, group, -1, -1).reshape(agents, rows, 1, group * length, -1)
         for layer, kept in zip(self.layers, cache.layers, strict=True):
-            read = layer.read(functional.rms_norm(states, states.shape[-1:], eps=self.epsilon))
+            read = layer.read(states * inverse_rms(states, self.epsilon))
             pairs = read[..., : (self.heads + self.shared) * self.size].unflatten(-1, (-1, self.size))
             if layer.head_norms is not None:
-                pairs = functional.rms_norm(pairs, (self.size,), eps=self.epsilon) * layer.head_norms
+                pairs = pairs * inverse_rms(pairs, self.epsilon) * layer.head_norms
             pairs = torch.addcmul(pairs * cos, pairs.roll(self.size // 2, -1), sin)
             values = read[..., (self.heads + self.shared) * self.size :].unflatten(-1, (-1, self.size))
             keys = kept.write(slot, positions, pairs[..., self.heads :, :], values)
             states = states + layer.write(self._attend(pairs[..., : self.heads, :], keys, mask, cache.width))
-            inner = layer.widen(functional.rms_norm(states, states.shape[-1:], eps=self.epsilon))
+            inner = layer.widen(states * inverse_rms(states, self.epsilon))
             gate, up = inner.chunk(2, -1)
             states = states + layer.narrow(functional.silu(gate) * up)
-        return functional.rms_norm(states, states.shape[-1:], eps=self.epsilon)
+        return states * inverse_rms(states, self.epsilon)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """Logits (agents, rows, vocabulary) at states (agents, rows, width)."""
-        return torch.bmm(states, self.output.transpose(1, 2))
+        with large_products(states.shape[1] >= _LARGE):
+            return torch.bmm(states, self.output.transpose(1, 2))
 
     def _attend(
         self, queries: torch.Tensor, kept: tuple[torch.Tensor, torch.Tensor], mask: torch.Tensor, width: int
@@ -95,15 +105,21 @@ class Stack:
         """(agents, rows, tokens, heads · size). Queries that share a key head are queries of one longer sequence."""
         agents, rows, length = queries.shape[:3]
         group = self.heads // self.shared
-        queries = queries.unflatten(3, (self.shared, group)).permute(0, 1, 3, 4, 2, 5).flatten(3, 4)
-        keys, values = (one.unflatten(0, (agents, -1))[:, :rows, :, :width] for one in kept)
-        found = torch.stack(
-            [
-                functional.scaled_dot_product_attention(queries[agent], keys[agent], values[agent], mask[agent])
-                for agent in range(agents)
-            ]
-        )
-        return found.unflatten(3, (group, length)).permute(0, 1, 4, 2, 3, 5).flatten(3)
+        queries = queries.unflatten(3, (self.shared, group)).permute(0, 1, 3, 4, 2, 5).flatten(3, 4).flatten(0, 1)
+        mask = mask.expand(-1, -1, self.shared, -1, -1).flatten(0, 1)
+        found = torch.empty_like(queries)
+        at_once = max(1, _SCORES // mask[0].numel())
+        with large_products(group * length >= _LARGE):
+            for agent, first in itertools.product(range(agents), range(0, rows, at_once)):
+                last = min(first + at_once, rows)
+                mine = slice(agent * rows + first, agent * rows + last)
+                slots = slice(agent * (len(kept[0]) // agents) + first, agent * (len(kept[0]) // agents) + last)
+                keys, values = (one[slots, :, :width].flatten(0, 1) for one in kept)
+                scores = torch.baddbmm(
+                    mask[mine].flatten(0, 1), queries[mine].flatten(0, 1), keys.transpose(1, 2), alpha=self.size**-0.5
+                )
+                found[mine] = torch.bmm(scores.softmax(-1), values).unflatten(0, (-1, self.shared))
+        return found.unflatten(0, (agents, rows)).unflatten(3, (group, length)).permute(0, 1, 4, 2, 3, 5).flatten(3)
 
     def _turned(self, length: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The rotations of all positions: (positions, size) each; the sine's first half has its sign turned."""

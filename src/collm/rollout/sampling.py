@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
+from torch.nn import functional
 
 from collm.options import Range
+
+_BLOCK = 128
+"""Tokens of the vocabulary whose probabilities are summed together first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +36,31 @@ class Sampling:
 def log_distribution(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """Log-probabilities (…, vocabulary) in fp32 at this temperature (at 0, those of temperature 1)."""
     logits = logits.float()
-    return torch.log_softmax(logits / temperature if temperature > 0 else logits, dim=-1)
+    return torch.log_softmax(logits / temperature if temperature not in (0, 1) else logits, dim=-1)
+
+
+def log_probability(logits: torch.Tensor, tokens: torch.Tensor, temperature: float) -> torch.Tensor:
+    """log π of tokens (places,) in the distributions of logits (places, vocabulary), without building these."""
+    logits = logits.float()
+    found: torch.Tensor = _Picked.apply(logits / temperature if temperature not in (0, 1) else logits, tokens[:, None])
+    return found
+
+
+class _Picked(torch.autograd.Function):
+    """log softmax at one entry (places, 1) of each row of logits."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        total = logits.logsumexp(-1, keepdim=True)
+        ctx.save_for_backward(logits, tokens, total)
+        return (logits.gather(-1, tokens) - total).squeeze(-1)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
+        logits, tokens, total = ctx.saved_tensors
+        grad = grad[:, None]
+        return (logits - total).exp_().mul_(-grad).scatter_add_(-1, tokens, grad), None
 
 
 def draw(logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,10 +74,26 @@ def draw(logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampling) -> tu
         return tokens, logprobs.gather(-1, tokens[:, None]).squeeze(-1)
     if sampling.top_k or sampling.top_p < 1:
         logprobs = _truncate(logprobs, sampling)
-    cumulative = logprobs.double().exp().cumsum(-1)
-    points = uniforms[:, None].double() * cumulative[:, -1:]
-    tokens = torch.searchsorted(cumulative, points, right=True).squeeze(-1).clamp_(max=logits.shape[-1] - 1)
+    tokens = _inverted(logprobs.exp(), uniforms.double())
     return tokens, logprobs.gather(-1, tokens[:, None]).squeeze(-1)
+
+
+def _inverted(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """Tokens (rows,) at these quantiles (rows,) of distributions (rows, vocabulary) that need not sum to 1.
+
+    First the block, then the token in it, because running sums over all tokens take longer than everything else.
+    """
+    missing = -probabilities.shape[-1] % _BLOCK
+    blocks = (functional.pad(probabilities, (0, missing)) if missing else probabilities).unflatten(-1, (-1, _BLOCK))
+    ends = blocks.sum(-1).cumsum(-1, dtype=torch.float64)
+    points = uniforms[:, None] * ends[:, -1:]
+    block = torch.searchsorted(ends, points, right=True).clamp_(max=ends.shape[-1] - 1)
+    inside = blocks.gather(1, block[..., None].expand(-1, -1, _BLOCK)).squeeze(1).cumsum(-1, dtype=torch.float64)
+    starts = ends.gather(1, block) - inside[:, -1:]
+    # Rounding must not lead out of the block, nor to a token in it that cannot be.
+    below = torch.nextafter(inside[:, -1:], torch.zeros_like(starts))
+    within = torch.minimum((points - starts).clamp_(min=0), below)
+    return (block * _BLOCK + torch.searchsorted(inside, within, right=True)).squeeze(-1)
 
 
 def _truncate(logprobs: torch.Tensor, sampling: Sampling) -> torch.Tensor:

@@ -12,6 +12,7 @@ from collm.config import TrainConfig
 from collm.credit import Evidence, RunningReturns, greedy_returns, normalised
 from collm.errors import DivergedError
 from collm.evaluation.evaluate import evaluate
+from collm.learning.cache_critic import CacheCritic
 from collm.learning.reference import with_kl_in_reward
 from collm.randomness import generator
 from collm.rollout.collector import Job, Rollout, collect
@@ -80,7 +81,7 @@ class Trainer:
         config, parts, update = self.config, self.parts, self.progress.update
         key = ("rollout", config.seed, update)
         jobs, longest = self.jobs(update), config.rollout.max_history
-        keep = config.critic.encoding == "caches" and bool(parts.learner.critics)
+        keep = any(isinstance(critic, CacheCritic) for critic in parts.learner.critics)
         rollout = collect(
             parts.task,
             parts.policies,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from collm.config import TrainConfig
@@ -12,6 +13,7 @@ from collm.learning.critic import Critic, TextCritic
 from collm.learning.learner import Learner
 from collm.methods import Method, method
 from collm.models.policy import Policy
+from collm.models.stack import same_shape
 from collm.rollout.engines import Engine, make_engine
 from collm.rollout.referee import begin, checked_numbers, inside_task
 from collm.tasks.protocol import SPLITS, Task
@@ -93,8 +95,16 @@ def make_critic(
     if config.critic.backbone == "policy":
         return TextCritic(policies[view[0]], config.critic, view, policies, outputs)
     backbone = critic_network(config, policies, view[0], place)
-    kind = CacheCritic if config.critic.encoding == "caches" else TextCritic
+    kind = CacheCritic if reads_caches(config, [policies[agent] for agent in view]) else TextCritic
     return kind(backbone, config.critic, view, policies, outputs)
+
+
+def reads_caches(config: TrainConfig[Any], team: Sequence[Policy]) -> bool:
+    """Whether a critic of these agents reads their caches."""
+    if config.critic.encoding != "auto":
+        return config.critic.encoding == "caches"
+    one = all(policy.base is team[0].base or same_shape(policy.base, team[0].base) for policy in team)
+    return one and team[0].base.small and config.rollout.shape == "linear" and config.rollout.engine == "hf"
 
 
 def check_branching(task: Task, config: TrainConfig[Any]) -> None:
