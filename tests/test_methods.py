@@ -18,12 +18,12 @@ import pytest
 from collm.cli import run
 from collm.config import resolve
 from collm.errors import ConfigError, TaskError
+from collm.learning.cache_critic import CacheCritic
+from collm.learning.critic import TextCritic
 from collm.methods import METHODS
 from collm.presets import PRESETS, merged
 from collm.rules import caveats
 from collm.tasks.minecraft.str_build import StrBuild
-from collm.learning.cache_critic import CacheCritic
-from collm.learning.critic import TextCritic
 from collm.tasks.protocol import Step, Task
 from collm.training.loop import Trainer
 from collm.training.setup import assemble, check_rewards
