@@ -114,7 +114,7 @@ def test_parameters_of_the_layers_are_those_of_the_model(model: Path) -> None:
 def test_nearness_by_hand() -> None:
     """A machine of 1 GFLOP/s and 1 GB/s, one agent and turn, a history of ten tokens, one second each."""
     work = dataclasses.replace(Workload(), agents=1, turns=1, episodes=1, tokens=4)
-    reply = {"seconds": 2.0, "rollout_seconds": 1.0, "policy_tokens": 10, "critic_tokens": 5}
+    reply = {"seconds": 2.0, "rollout_seconds": 1.0, "policy_tokens": 10, "critic_tokens": 5, "critic_squares": 25}
     reply |= {"generated_tokens": 4, "learned_tokens": 4}
     limits = {"fp32_gflops_per_s": 1.0, "bf16_gflops_per_s": 2.0, "copy_gb_per_s": 1.0}
     found = nearness(limits, work, "0.8M", reply)

@@ -11,6 +11,7 @@ import torch
 from collm.bench.models import SHAPES
 from collm.bench.side.worker import Device, Record
 from collm.bench.workload import Workload
+from collm.machine import large_products
 
 _SIZES = {"cpu": (2048, 1 << 28), "cuda": (8192, 1 << 30)}
 """Rows of the square matrices, bytes of the copy."""
@@ -18,14 +19,17 @@ FORMULA = (
     "rollout FLOPs = 2·P·(tokens of all histories) + 2·V·d·(generated tokens) + attention; "
     "learning FLOPs = 6·P·(tokens of all histories) + 6·V·d·(learned tokens) + 8·P·(tokens the critics read) "
     "+ 3 × attention of the policies + 4 × attention of the critics; "
-    "attention = 2·layers·heads·head size·Σ n² over sequences of n tokens. "
+    "attention = 2·layers·heads·head size·Σ n² over sequences of n tokens; a critic's query over m cached tokens: Σ + 2m. "
     "P: parameters without embeddings; V: vocabulary; d: width. "
     "Rollout bytes = 4·(P + V·d) per decoded token of a batch and agent, plus the keys and values each token attends to."
 )
 
 
 def measure(device: str, threads: int, quick: bool) -> Record:
-    """GFLOP/s of large matrix products in fp32 and bf16, and GB/s of a large copy (read and write): the best of many."""
+    """GFLOP/s of large matrix products in fp32 and bf16, and GB/s of a large copy (read and write): the best of many.
+
+    On a processor, fp32 products are those that our learning uses where they are the faster ones.
+    """
     torch.set_num_threads(threads)
     where = Device(device)
     rows, size = _SIZES["cuda" if where.cuda else "cpu"]
@@ -35,7 +39,8 @@ def measure(device: str, threads: int, quick: bool) -> Record:
     for name, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         left, right = (torch.randn(rows, rows, device=device).to(kind) for _ in range(2))
         product = torch.empty_like(left)
-        best = _best(where, lambda a=left, b=right, c=product: torch.matmul(a, b, out=c), seconds)  # type: ignore[misc]
+        with large_products():
+            best = _best(where, lambda a=left, b=right, c=product: torch.matmul(a, b, out=c), seconds)  # type: ignore[misc]
         found[f"{name}_gflops_per_s"] = 2 * rows**3 / best / 1e9
     source = torch.zeros(size // 4, device=device)
     target = torch.empty_like(source)
@@ -65,8 +70,7 @@ def nearness(limits: Mapping[str, float], work: Workload, shape: str, reply: Map
     own = reply["policy_tokens"] / sequences
     per_square = 2 * size["num_hidden_layers"] * heads
     policy_attention = per_square * sequences * own**2
-    readers = work.problems * (work.agents if work.kind == "iac" else 1)
-    critic_attention = per_square * readers * (reply["critic_tokens"] / readers) ** 2
+    critic_attention = per_square * reply["critic_squares"]
     play = 2 * body * reply["policy_tokens"] + 2 * head * reply["generated_tokens"] + policy_attention
     learn = 6 * body * reply["policy_tokens"] + 6 * head * reply["learned_tokens"] + 3 * policy_attention
     learn += 8 * body * reply["critic_tokens"] + 4 * critic_attention

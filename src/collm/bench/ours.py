@@ -14,6 +14,8 @@ from collm.bench.task import Fixed, FixedOptions, FixedProblem
 from collm.config import resolve, validated, with_changes
 from collm.credit import Credit
 from collm.evaluation.evaluate import evaluate
+from collm.learning.cache_critic import CacheCritic
+from collm.learning.critic import Critic
 from collm.models.loading import load_policies
 from collm.models.policy import Policy
 from collm.rollout.forest import Forest
@@ -74,9 +76,7 @@ class Ours:
         forest, credit, move = self.seen
         sizes = np.array([decision.span.stop - decision.span.said for decision in forest.decisions])
         learned = int(sizes[credit.weights > 0].sum()) if move else 0
-        critics = [
-            sum(len(reading.tokens) for reading in critic.read(forest)) for critic in self.trainer.parts.learner.critics
-        ]
+        critics = [read_by(critic, forest) for critic in self.trainer.parts.learner.critics]
         jobs = self.trainer.jobs(self.trainer.progress.update - 1)
         return {
             "numbers": [job.problem.number for job in jobs if isinstance(job.problem, FixedProblem)],
@@ -86,7 +86,8 @@ class Ours:
             "prompts": sorted({decision.span.said for decision in forest.decisions}),
             "openings": [one.tokens[: one.spans[0].said] for one in forest.transcripts[: forest.agents]],
             "policy_tokens": sum(len(one.tokens) for one in forest.transcripts),
-            "critic_tokens": sum(critics),
+            "critic_tokens": sum(tokens for tokens, _ in critics),
+            "critic_squares": sum(squares for _, squares in critics),
         }
 
     def evaluate(self, request: Record) -> Record:
@@ -98,6 +99,17 @@ class Ours:
         problems = list(task.problems("test"))[: request["problems"]]
         found = evaluate(task, team, problems, config.sampling, ("bench", config.seed))
         return {"score": found.mean("score"), "return": found.mean("return")}
+
+
+def read_by(critic: Critic, forest: Forest) -> tuple[int, int]:
+    """Tokens that pass through a critic's network, and Σ n² over its sequences; a query that attends to m keys of a cache
+    costs as much as 2m of that sum."""
+    readings = critic.read(forest)
+    if isinstance(critic, CacheCritic):
+        seen = [sum(reading.seen[place]) for reading in readings for place in reading.places]  # type: ignore[attr-defined]
+        return len(seen), 2 * sum(seen)
+    lengths = [len(reading.tokens) for reading in readings]
+    return sum(lengths), sum(length**2 for length in lengths)
 
 
 def force_lengths(policy: Policy) -> None:
