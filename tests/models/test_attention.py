@@ -12,6 +12,7 @@ from collm.machine import large_products
 from collm.models import attention
 from collm.models.loading import load_policies
 from collm.models.norm import RMSNorm
+from collm.models.settings import WeightSettings
 
 
 def drawn(*shape: int) -> torch.Tensor:
@@ -84,6 +85,18 @@ def test_a_model_reads_as_the_library_reads_it() -> None:
     assert set(policy.model.state_dict()) == set(theirs.state_dict())
     again = copy.deepcopy(policy.base).hidden(None, input_ids=tokens, use_cache=False)
     torch.testing.assert_close(again, states)
+
+
+def test_numbers_of_low_precision_learn_too() -> None:
+    settings = WeightSettings(train="full", precision="bf16")
+    policy, exact = load_policies("tiny", 1, settings=settings)[0], load_policies("tiny", 1)[0]
+    tokens = torch.randint(0, 500, (3, 90), generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for one in (policy, exact):
+        states = one.hidden(tokens)
+        one.logits(states).float().log_softmax(-1)[..., 7].mean().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in one.own.parameters()]))
+    assert float(torch.cosine_similarity(*gradients, dim=0)) > 0.99
 
 
 @pytest.mark.parametrize("large", [True, False])

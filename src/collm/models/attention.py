@@ -47,13 +47,18 @@ def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask
     """softmax(QKᵀ)V: queries (rows, heads, queries, size), keys and values (rows, key heads, keys, size). ``mask`` (rows
     or 1, 1, queries, keys) is True where attention is allowed; without one, query t sees keys 0 … t."""
     rows, heads, _, _ = queries.shape
-    shared = keys.shape[1]
-    found = _Attention.apply(
-        queries.unflatten(1, (shared, heads // shared)).flatten(0, 1),
-        keys.flatten(0, 1),
-        values.flatten(0, 1),
-        None if mask is None else _additive(mask, queries.dtype).expand(rows, shared, -1, -1).flatten(0, 1),
-    )
+    shared, device = keys.shape[1], queries.device.type
+    if torch.is_autocast_enabled(device):
+        queries, keys, values = (each.to(torch.get_autocast_dtype(device)) for each in (queries, keys, values))
+    added = None if mask is None else _additive(mask, queries.dtype).expand(rows, shared, -1, -1).flatten(0, 1)
+    # The gradient is made outside of the autocast, so the numbers are chosen here once.
+    with torch.autocast(device, enabled=False):
+        found = _Attention.apply(
+            queries.unflatten(1, (shared, heads // shared)).flatten(0, 1),
+            keys.flatten(0, 1),
+            values.flatten(0, 1),
+            added,
+        )
     return found.unflatten(0, (rows, shared)).flatten(1, 2)
 
 

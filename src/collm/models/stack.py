@@ -9,7 +9,7 @@ library's models up to rounding (tested in fp32).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,8 @@ from collm.models.base import Base
 from collm.models.cache import RowCache
 from collm.models.norm import inverse_rms
 
+_TOKENS = 1 << 13
+"""Tokens of all agents that are read at once."""
 _SCORES = 1 << 20
 """Attention scores at once: 4 MiB, which stay close to the processor."""
 _LARGE = 64
@@ -66,20 +68,27 @@ class Stack:
     def states(self, tokens: torch.Tensor, positions: torch.Tensor, cache: RowCache) -> torch.Tensor:
         """Last-layer states (agents, rows, tokens, width), normalised. Reads and writes the leading rows of each agent's
         part of the cache, up to ``cache.width``. ``tokens`` and ``positions`` are (agents, rows, tokens)."""
-        with large_products(tokens[0].numel() >= _LARGE):
-            return self._states(tokens, positions, cache)
+        agents, rows, length = tokens.shape
+        at_once = max(1, _TOKENS // (agents * length))
+        with large_products(min(rows, at_once) * length >= _LARGE):
+            found = [
+                self._states(tokens[:, first : first + at_once], positions[:, first : first + at_once], cache, first)
+                for first in range(0, rows, at_once)
+            ]
+        return found[0] if len(found) == 1 else torch.cat(found, 1)
 
-    def _states(self, tokens: torch.Tensor, positions: torch.Tensor, cache: RowCache) -> torch.Tensor:
+    def _states(self, tokens: torch.Tensor, positions: torch.Tensor, cache: RowCache, first: int) -> torch.Tensor:
+        """The same for the rows of each agent from ``first`` on."""
         agents, rows, length = tokens.shape
         place = torch.arange(agents, device=tokens.device)[:, None, None]
         states = self.embedding[place, tokens]
         cos, sin = (table[positions][..., None, :] for table in self._turned(cache.capacity, states))
         per_agent = cache.rows // agents
-        slot = (place * per_agent + torch.arange(rows, device=tokens.device)[:, None]).expand(-1, -1, length)
-        allowed = torch.arange(cache.width, device=tokens.device) <= positions[..., None]
-        mask = torch.zeros_like(allowed, dtype=states.dtype).masked_fill_(~allowed, -torch.inf)
-        group = self.heads // self.shared
-        mask = mask[:, :, None, None].expand(-1, -1, 1, group, -1, -1).reshape(agents, rows, 1, group * length, -1)
+        slot = (place * per_agent + torch.arange(first, first + rows, device=tokens.device)[:, None]).expand(
+            -1, -1, length
+        )
+        hidden = torch.arange(cache.width, device=tokens.device) > positions[..., None]
+        mask = torch.zeros_like(hidden, dtype=states.dtype).masked_fill_(hidden, -torch.inf).flatten(0, 1)
         for layer, kept in zip(self.layers, cache.layers, strict=True):
             read = layer.read(states * inverse_rms(states, self.epsilon))
             pairs = read[..., : (self.heads + self.shared) * self.size].unflatten(-1, (-1, self.size))
@@ -88,7 +97,7 @@ class Stack:
             pairs = torch.addcmul(pairs * cos, pairs.roll(self.size // 2, -1), sin)
             values = read[..., (self.heads + self.shared) * self.size :].unflatten(-1, (-1, self.size))
             keys = kept.write(slot, positions, pairs[..., self.heads :, :], values)
-            states = states + layer.write(self._attend(pairs[..., : self.heads, :], keys, mask, cache.width))
+            states = states + layer.write(self._attend(pairs[..., : self.heads, :], keys, mask, first))
             inner = layer.widen(states * inverse_rms(states, self.epsilon))
             gate, up = inner.chunk(2, -1)
             states = states + layer.narrow(functional.silu(gate) * up)
@@ -100,26 +109,36 @@ class Stack:
             return torch.bmm(states, self.output.transpose(1, 2))
 
     def _attend(
-        self, queries: torch.Tensor, kept: tuple[torch.Tensor, torch.Tensor], mask: torch.Tensor, width: int
+        self, queries: torch.Tensor, kept: tuple[torch.Tensor, torch.Tensor], mask: torch.Tensor, first: int
     ) -> torch.Tensor:
-        """(agents, rows, tokens, heads · size). Queries that share a key head are queries of one longer sequence."""
+        """(agents, rows, tokens, heads · size). Queries that share a key head are queries of one longer sequence. ``mask``
+        (agents · rows, tokens, width) is added to their scores."""
         agents, rows, length = queries.shape[:3]
         group = self.heads // self.shared
         queries = queries.unflatten(3, (self.shared, group)).permute(0, 1, 3, 4, 2, 5).flatten(3, 4).flatten(0, 1)
-        mask = mask.expand(-1, -1, self.shared, -1, -1).flatten(0, 1)
         found = torch.empty_like(queries)
-        at_once = max(1, _SCORES // mask[0].numel())
+        at_once = max(1, _SCORES // (self.heads * mask[0].numel()))
         with large_products(group * length >= _LARGE):
-            for agent, first in itertools.product(range(agents), range(0, rows, at_once)):
-                last = min(first + at_once, rows)
-                mine = slice(agent * rows + first, agent * rows + last)
-                slots = slice(agent * (len(kept[0]) // agents) + first, agent * (len(kept[0]) // agents) + last)
-                keys, values = (one[slots, :, :width].flatten(0, 1) for one in kept)
-                scores = torch.baddbmm(
-                    mask[mine].flatten(0, 1), queries[mine].flatten(0, 1), keys.transpose(1, 2), alpha=self.size**-0.5
-                )
+            for mine, slots in self._places(rows, len(kept[0]) // agents, first, at_once):
+                keys, values = (one[slots, :, : mask.shape[-1]].flatten(0, 1) for one in kept)
+                scores = torch.bmm(queries[mine].flatten(0, 1), keys.transpose(1, 2))
+                apart = scores.unflatten(1, (group, length)).unflatten(0, (-1, self.shared))
+                apart += mask[mine][:, None, None]
                 found[mine] = torch.bmm(scores.softmax(-1), values).unflatten(0, (-1, self.shared))
         return found.unflatten(0, (agents, rows)).unflatten(3, (group, length)).permute(0, 1, 4, 2, 3, 5).flatten(3)
+
+    def _places(self, rows: int, slots: int, first: int, at_once: int) -> Iterator[tuple[slice, slice]]:
+        """So many rows at once, as a part of the agents' ``rows``, and of the cache, which has ``slots`` for each agent and
+        these rows from ``first`` on."""
+        agents = self.agents
+        if rows == slots:
+            agents, rows, slots = 1, agents * rows, agents * slots
+        for agent, start in itertools.product(range(agents), range(0, rows, at_once)):
+            stop = min(start + at_once, rows)
+            yield (
+                slice(agent * rows + start, agent * rows + stop),
+                slice(agent * slots + first + start, agent * slots + first + stop),
+            )
 
     def _turned(self, length: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The rotations of all positions: (positions, size) each; the sine's first half has its sign turned."""
@@ -138,11 +157,14 @@ class _Layer:
         attention = [layer.self_attn for layer in layers]
         before, behind = ([getattr(layer, name).weight for layer in layers] for name in _NORMS)
         self.read = _Product([[one.q_proj, one.k_proj, one.v_proj] for one in attention], before)
+        normed = hasattr(attention[0], "q_norm")
+        if not normed:
+            self.read.scale(attention[0].q_proj.out_features, attention[0].head_dim ** -0.5)
         self.write = _Product([[one.o_proj] for one in attention])
         self.widen = _Product([[layer.mlp.gate_proj, layer.mlp.up_proj] for layer in layers], behind)
         self.narrow = _Product([[layer.mlp.down_proj] for layer in layers])
         self.head_norms: torch.Tensor | None = None
-        if hasattr(attention[0], "q_norm"):
+        if normed:
             self.head_norms = _stacked(attention, _head_norms)[:, None, None]
 
 
@@ -150,10 +172,13 @@ _NORMS = ("input_layernorm", "post_attention_layernorm")
 
 
 def _head_norms(attention: Any) -> torch.Tensor:
-    """(query and key heads, size): the norm weights of a layer's queries, then of its keys."""
+    """(query and key heads, size): the norm weights of a layer's queries, with the scale of attention in them, then of its
+    keys."""
     size = attention.head_dim
     queries, keys = attention.q_proj.out_features // size, attention.k_proj.out_features // size
-    return torch.cat([attention.q_norm.weight.expand(queries, -1), attention.k_norm.weight.expand(keys, -1)])
+    return torch.cat(
+        [attention.q_norm.weight.expand(queries, -1) * size**-0.5, attention.k_norm.weight.expand(keys, -1)]
+    )
 
 
 class _Product:
@@ -168,6 +193,12 @@ class _Product:
         self.bias = None
         if any(one.bias is not None for one in linears[0]):
             self.bias = _stacked(linears, lambda own: torch.cat([_bias(one) for one in own]))[:, None]
+
+    def scale(self, outputs: int, factor: float) -> None:
+        """Multiply the first outputs."""
+        self.weight[..., :outputs] *= factor
+        if self.bias is not None:
+            self.bias[..., :outputs] *= factor
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         """(agents, rows, tokens, in) → (agents, rows, tokens, out)."""

@@ -86,14 +86,18 @@ def _inverted(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tens
     missing = -probabilities.shape[-1] % _BLOCK
     blocks = (functional.pad(probabilities, (0, missing)) if missing else probabilities).unflatten(-1, (-1, _BLOCK))
     ends = blocks.sum(-1).cumsum(-1, dtype=torch.float64)
-    points = uniforms[:, None] * ends[:, -1:]
-    block = torch.searchsorted(ends, points, right=True).clamp_(max=ends.shape[-1] - 1)
+    # Rounding must not lead to a block or a token that cannot be.
+    points = torch.minimum(uniforms[:, None] * ends[:, -1:], _below(ends[:, -1:]))
+    block = torch.searchsorted(ends, points, right=True)
     inside = blocks.gather(1, block[..., None].expand(-1, -1, _BLOCK)).squeeze(1).cumsum(-1, dtype=torch.float64)
     starts = ends.gather(1, block) - inside[:, -1:]
-    # Rounding must not lead out of the block, nor to a token in it that cannot be.
-    below = torch.nextafter(inside[:, -1:], torch.zeros_like(starts))
-    within = torch.minimum((points - starts).clamp_(min=0), below)
+    within = torch.minimum((points - starts).clamp_(min=0), _below(inside[:, -1:]))
     return (block * _BLOCK + torch.searchsorted(inside, within, right=True)).squeeze(-1)
+
+
+def _below(values: torch.Tensor) -> torch.Tensor:
+    """The next smaller numbers."""
+    return torch.nextafter(values, torch.zeros_like(values))
 
 
 def _truncate(logprobs: torch.Tensor, sampling: Sampling) -> torch.Tensor:
