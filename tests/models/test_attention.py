@@ -87,6 +87,14 @@ def test_a_model_reads_as_the_library_reads_it() -> None:
     torch.testing.assert_close(again, states)
 
 
+def test_a_query_that_may_see_nothing_stays_a_number() -> None:
+    """The library pads prompts on the left when it generates."""
+    queries, keys, values = drawn(1, 2, 4, 8), drawn(1, 2, 4, 8), drawn(1, 2, 4, 8)
+    mask = torch.ones(4, 4, dtype=torch.bool).tril()
+    mask[0] = False
+    assert bool(attention.attend(queries, keys, values, mask[None, None]).isfinite().all())
+
+
 def test_numbers_of_low_precision_learn_too() -> None:
     settings = WeightSettings(train="full", precision="bf16")
     policy, exact = load_policies("tiny", 1, settings=settings)[0], load_policies("tiny", 1)[0]
