@@ -150,6 +150,20 @@ def test_one_list_is_split_by_a_seed_whatever_its_order() -> None:
     assert splits(held_out=0.4, seed=1) != found
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (5, "rows is int"),
+        ("abc", "rows is str"),
+        (None, "rows is NoneType"),
+        ({"train": 5, "test": ROWS}, r"rows\['train'\] is int"),
+    ],
+)
+def test_rows_that_are_none_are_refused(rows: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"{message}; give a list of rows"):
+        make(rows=rows)
+
+
 def test_rows_without_ids_are_named_by_what_they_hold() -> None:
     rows = [{"word": row["word"]} for row in ROWS]
     names = [[problem.id for problem in make(rows=part).problems("train")] for part in (rows, rows[::-1])]

@@ -92,6 +92,18 @@ def test_a_row_that_cannot_be_used_is_named_or_dropped(tmp_path: Path, name: str
     assert note.startswith(f"dropped 1 rows of the data set: {message.split(' (it has')[0]}")
 
 
+def test_messages_name_the_place_that_was_read(tmp_path: Path) -> None:
+    place = folder(tmp_path, {**good(), "train": [{"prompt": "new"}]})
+    with pytest.raises(ConfigError, match=f"data set '{place}'"):
+        load(POSTS, place)
+    with pytest.raises(ConfigError, match=r"is a file\. Name its folder"):
+        load(POSTS, str(Path(place) / "train.jsonl"))
+    short = tmp_path / "short"
+    short.mkdir()
+    with pytest.raises(ConfigError, match=r"it has no row 1, where the slice begins"):
+        load(NAMED, folder(short, {"train": [{"prompt": "one", "name": "n"}]}))
+
+
 def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
     named = [{"prompt": f"post {number}", "name": "n"} for number in range(3)]
     with pytest.raises(ConfigError, match=r"train\[1:\] row 2 repeats train\[1:\] row 1 \(the same id\)"):

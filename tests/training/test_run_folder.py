@@ -46,9 +46,12 @@ def test_any_file_makes_a_folder_unfit_and_is_left_alone(tmp_path: Path) -> None
     (tmp_path / "sub").mkdir()
     note = tmp_path / "sub" / "note.txt"
     note.write_text("mine")
-    with pytest.raises(RunExistsError, match="exists and is not empty"):
+    with pytest.raises(RunExistsError, match="exists and is not empty") as caught:
         RunFolder.create(tmp_path)
     assert note.read_text() == "mine"
+    assert "--resume" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"cannot be made: .*Name another folder"):
+        RunFolder.create(Path("/proc/no-such-folder"))
     with pytest.raises(RunExistsError, match="is a file"):
         RunFolder.create(note)
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from collm.errors import ConfigError, ModelError
+from collm.hub import work_offline_without_network
 from collm.memory import needed_for
 from collm.models import attention, tiny
 from collm.models.base import Base
@@ -88,6 +89,7 @@ def load_base(name: str, device: torch.device | str = "cpu", settings: WeightSet
         options["quantization_config"] = _quantisation(settings, frozen, options["dtype"])
         options["device_map"] = {"": device}
     remote = settings.trust_remote_code
+    work_offline_without_network(model_path(name))
     try:
         tokenizer = AutoTokenizer.from_pretrained(model_path(name), trust_remote_code=remote)
         model, found = AutoModelForCausalLM.from_pretrained(

@@ -49,6 +49,12 @@ def split_rows(
     Raises ConfigError, naming the row, for fields that are missing, names and rows that come twice, and rows that are
     both in train and in another split.
     """
+    for name, some in rows.items() if isinstance(rows, Mapping) else [("", rows)]:
+        if isinstance(some, str) or not isinstance(some, Iterable):
+            where = f"rows[{name!r}]" if name else "rows"
+            raise ConfigError(
+                f"{where} is {type(some).__name__}; give a list of rows, or a mapping with those of 'train' and 'test'."
+            )
     if isinstance(rows, Mapping):
         given = _given_splits(rows)
         placed = {split: _placed(given[split], identify, f" of '{split}'") for split in given}

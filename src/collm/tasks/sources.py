@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from collm.errors import ConfigError
+from collm.hub import work_offline_without_network
 from collm.tasks.protocol import SPLITS, Split
 
 BadRows = Literal["refuse", "drop"]
@@ -83,8 +84,12 @@ def load(
     cannot be reached and, unless ``bad_rows`` is ``drop``, for the first row without a required field, with an
     empty text, with an id or text seen before in its split, or in train and in another split.
     """
-    check = _Check(dataset, bad_rows)
     source = location or dataset.name
+    if Path(source).is_file():
+        raise ConfigError(
+            f"task.data = {source} is a file. Name its folder, which holds a file per split: train.jsonl, test.jsonl, …"
+        )
+    check = _Check(dataset, source, bad_rows)
     slices = dict.fromkeys(dataset.splits[split] for split in SPLITS)
     known: dict[str, tuple[Row, ...]] = {}
     for name in slices:
@@ -103,10 +108,14 @@ def _read(dataset: DataSet, source: str, name: str) -> list[dict[str, Any]]:
         raise ConfigError(
             "data sets need the extra 'hub': pip install 'collm[hub]'. Without it, use task.source = mini."
         ) from error
+    work_offline_without_network(source)
     try:
         found = _slice(datasets.load_dataset, source, name)
     except Exception as error:  # The library raises a dozen kinds, from sockets to parsers.
         reason = _reason(error, source)
+        if "corresponds to no data" in reason:
+            reason = f"it has no row {_first_row(name)}, where the slice begins, or is empty"
+        reason = f"{reason.rstrip('.')}."
         raise ConfigError(
             f"the data set '{source}' ({name}) cannot be read: {reason:.200} "
             f"Use task.source = mini, or task.data = a local folder with the splits of '{dataset.name}' as .jsonl files."
@@ -166,8 +175,8 @@ def _slice(load_dataset: Callable[..., Any], source: str, name: str) -> Any:
 class _Check:
     """What has been seen so far of a data set."""
 
-    def __init__(self, dataset: DataSet, bad_rows: BadRows) -> None:
-        self.dataset, self.bad_rows = dataset, bad_rows
+    def __init__(self, dataset: DataSet, source: str, bad_rows: BadRows) -> None:
+        self.dataset, self.source, self.bad_rows = dataset, source, bad_rows
         self.seen: dict[str, str] = {}
         self.dropped: list[str] = []
 
@@ -186,7 +195,7 @@ class _Check:
                 self.dropped.append(f"{place} {wrong}")
             else:
                 raise ConfigError(
-                    f"data set '{self.dataset.name}': {place} {wrong}. Mend it, or leave such rows out with "
+                    f"data set '{self.source}': {place} {wrong}. Mend it, or leave such rows out with "
                     "task.bad_rows = drop."
                 )
 
@@ -194,7 +203,7 @@ class _Check:
         for field in (self.dataset.text, *self.dataset.fields, *((self.dataset.id,) if self.dataset.id else ())):
             if fields.get(field) is None:
                 there = sorted(str(name) for name, value in fields.items() if value is not None)
-                return f"has no field '{field}' (it has: {', '.join(there)})"
+                return f"has no field '{field}' (it has: {', '.join(there) or 'nothing'})"
         text = fields[self.dataset.text]
         if not isinstance(text, str):
             return f"has a field '{self.dataset.text}' that is {type(text).__name__}, not text"

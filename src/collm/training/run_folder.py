@@ -37,7 +37,12 @@ class RunFolder:
             raise RunExistsError(f"{path} is a file, not a folder. Name another folder: --out {_next_free(run.path)}")
         if run._is_used():
             raise RunExistsError(run._refusal(task))
-        run.path.mkdir(parents=True, exist_ok=True)
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"{path} cannot be made: {error.strerror}. Name another folder: --out runs/NAME"
+            ) from error
         return run
 
     @classmethod
@@ -133,11 +138,13 @@ class RunFolder:
         return any(entry.name != _LOCK and not entry.is_dir() for entry in self.path.rglob("*"))
 
     def _refusal(self, task: str) -> str:
-        found = "holds a run already" if self.config_path.is_file() else "exists and is not empty"
+        another = f"--out {_next_free(self.path)}"
+        if not self.config_path.is_file():
+            return f"{self.path} exists and is not empty. Begin the run under another name: {another}"
         return (
-            f"{self.path} {found}. Either go on with the run that is there: "
+            f"{self.path} holds a run already. Either go on with the run that is there: "
             f"collm train {task} --resume {self.path}\n"
-            f"or begin a new one under another name: --out {_next_free(self.path)}"
+            f"or begin a new one under another name: {another}"
         )
 
 

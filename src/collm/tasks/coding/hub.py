@@ -68,8 +68,8 @@ def read(
         except _UnusableRow as error:
             if bad_rows == "refuse":
                 raise ConfigError(
-                    f"data set '{DATA_SETS[source].name}': {row.place} ({row.id}) {error}. Mend it, or leave such rows "
-                    "out with task.bad_rows = drop."
+                    f"data set '{location or DATA_SETS[source].name}': {row.place} ({row.id}) {error}. Mend it, or leave "
+                    "such rows out with task.bad_rows = drop."
                 ) from None
             unread.append(f"{row.place} ({row.id}) {error}")
     failing = _failing(judge, list(posed.values()))
