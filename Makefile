@@ -57,7 +57,8 @@ methods: $(STAMP) ## train every method with three seeds (hours), then draw the 
 baselines: $(STAMP) ## measure the untrained teams and fill in their page
 	$(VENV)/bin/python benchmarks/baselines.py
 
-bench: $(STAMP) ## memory and speed of the quick preset, and our decoding against the library's
+bench: $(STAMP) ## memory and speed of the quick preset; our kernels and our decoding against the library's
+	$(VENV)/bin/python benchmarks/kernels.py
 	$(VENV)/bin/python benchmarks/decode.py
 	$(VENV)/bin/python benchmarks/quick_preset.py
 
