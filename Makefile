@@ -58,7 +58,7 @@ baselines: $(STAMP) ## measure the untrained teams and fill in their page
 	$(VENV)/bin/python benchmarks/baselines.py
 
 bench: $(STAMP) ## memory and speed of the quick preset; our kernels and our decoding against the library's
-	$(VENV)/bin/python benchmarks/kernels.py
+	$(VENV)/bin/python benchmarks/operations.py
 	$(VENV)/bin/python benchmarks/decode.py
 	$(VENV)/bin/python benchmarks/quick_preset.py
 

@@ -58,7 +58,7 @@ def large_products(large: bool = True) -> Iterator[None]:
     """Let oneDNN compute the fp32 matrix products of what is inside, as long as it is on a processor and they are large.
 
     Torch's other library keeps to narrow vectors on processors that are not of its maker; for small products it is the
-    faster one (``python benchmarks/kernels.py``). What lets oneDNN in is leave to compute in bf16; without matrix units
+    faster one (``python benchmarks/operations.py``). What lets oneDNN in is leave to compute in bf16; without matrix units
     (AMX) it makes no use of that leave, and where there are some this does nothing. The switch is one for all threads.
     """
     before = torch.get_float32_matmul_precision()

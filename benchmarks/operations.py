@@ -1,7 +1,7 @@
-"""What learning is made of, in our form and in the library's, interleaved: python benchmarks/kernels.py
+"""What learning is made of, in our form and in the library's, interleaved: python benchmarks/operations.py
 
-Forward and backward of parts of a layer at the size of `tiny`; fp32 products with torch's choice and with oneDNN. Fills in the
-``kernels`` of docs/performance.md.
+Forward and backward of parts of a layer at the size of `tiny`; fp32 products with torch's choice and with oneDNN. Fills
+in the ``operations`` of docs/performance.md.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def main() -> None:
     machine.prepare(threads=1)
     rows = [compared(name, ours, theirs, pairs) for name, ours, theirs in (attention(), norm(), *products())]
     head = "| forward and backward, one thread | library or torch, ms | ours, ms | ratio, median | lowest, highest |"
-    text = "\n".join(["```", "python benchmarks/kernels.py", "```", "", head, "|---|---:|---:|---:|---:|", *rows])
+    text = "\n".join(["```", "python benchmarks/operations.py", "```", "", head, "|---|---:|---:|---:|---:|", *rows])
     print(text)
-    PAGE.write_text(fill(PAGE.read_text(), "kernels", text))
+    PAGE.write_text(fill(PAGE.read_text(), "operations", text))
 
 
 def attention() -> tuple[str, Work, Work]:
