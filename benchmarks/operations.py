@@ -69,18 +69,21 @@ def norm() -> tuple[str, Work, Work]:
 
 def products() -> list[tuple[str, Work, Work]]:
     """Two of learning, and one of decoding, which is small and so left to torch's choice."""
-    shapes = [(1, ROWS * LENGTH, WIDTH, WIDTH), (1, ROWS * LENGTH, WIDTH, 4 * WIDTH), (192, HEADS, SIZE, LENGTH)]
-    return [product(*shape) for shape in shapes]
+    found = []
+    for outputs in (WIDTH, 4 * WIDTH):
+        states, weight = torch.randn(1, ROWS * LENGTH, WIDTH), torch.randn(1, outputs, WIDTH).transpose(1, 2)
+        found.append(product(f"fp32 product {ROWS * LENGTH} × {WIDTH} × {outputs}", states, weight))
+    cache = torch.randn(192, 2 * LENGTH, SIZE)[:, :LENGTH].transpose(1, 2)
+    title = f"192 fp32 products {HEADS} × {SIZE} × {LENGTH} with a cache, as in decoding"
+    return [*found, product(title, torch.randn(192, HEADS, SIZE), cache)]
 
 
-def product(batch: int, rows: int, inner: int, outputs: int) -> tuple[str, Work, Work]:
-    left, right = torch.randn(batch, rows, inner), torch.randn(batch, inner, outputs)
-
+def product(title: str, left: torch.Tensor, right: torch.Tensor) -> tuple[str, Work, Work]:
     def large() -> None:
         with machine.large_products():
             torch.bmm(left, right)
 
-    return f"fp32 products, {batch} of {rows} × {inner} × {outputs} (forward)", large, lambda: torch.bmm(left, right)
+    return f"{title} (forward)", large, lambda: torch.bmm(left, right)
 
 
 def compared(name: str, ours: Work, theirs: Work, pairs: int) -> str:
