@@ -100,7 +100,12 @@ def load_base(name: str, device: torch.device | str = "cpu", settings: WeightSet
             **options,
         )
     except _LOADING as error:
-        raise ModelError(f"the model '{name}' cannot be loaded: {_first_line(error)}") from error
+        advice = (
+            ""
+            if Path(name).is_dir()
+            else " Use tiny, small, a local folder, or a name on the hub while it can be reached."
+        )
+        raise ModelError(f"the model '{name}' cannot be loaded: {_first_line(error)}{advice}") from error
     if found["missing_keys"]:
         missing = sorted(found["missing_keys"])
         raise ModelError(
