@@ -57,7 +57,7 @@ def score(
     ends = [max(forest.decisions[d].span.stop for d in by_transcript[row]) for row in rows]
     sequences = [forest.transcripts[row].tokens[:end] for row, end in zip(rows, ends, strict=True)]
     cuts = [_cuts(forest.transcripts[row], end) for row, end in zip(rows, ends, strict=True)]
-    share = not policy.base.settings.checkpointing and worth_sharing(sequences, cuts)
+    share = policy.base.packs and worth_sharing(sequences, cuts)
     for group in alike(sequences, cuts, token_budget) if share else micro_batches(ends, token_budget):
         chosen = [[(d, forest.decisions[d]) for d in by_transcript[rows[i]]] for i in group]
         own = [sequences[i] for i in group]

@@ -1,19 +1,16 @@
-"""Histories that begin alike are read once: one pass per turn over what is distinct, with the keys and values of what came
-before taken from the pass before. Gradients flow through them, so states and gradients are those of separate passes.
-"""
+"""Histories that begin alike are read once: a packed pass over what is distinct (``models/packing.py``)."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from transformers.cache_utils import Cache, CacheLayerMixin
 
-from collm.learning.batching import padded
+from collm.models.packing import Packing
 from collm.models.policy import Policy
 
 _ALIKE = 0.75
@@ -29,10 +26,6 @@ class Level:
     starts: list[int]
     """Position of each piece's first token in its history."""
 
-    @property
-    def width(self) -> int:
-        return max(map(len, self.pieces))
-
 
 class Trie:
     """Token sequences, cut into pieces, with every distinct beginning once."""
@@ -42,6 +35,8 @@ class Trie:
         self.rows: list[list[int]] = []
         """For each sequence the place of its piece in every level that it reaches."""
         self.cuts: list[list[int]] = []
+        self.tokens = 0
+        """Distinct tokens, those to be read."""
         self._known: list[dict[tuple[int, tuple[int, ...]], int]] = []
 
     def add(self, sequence: Sequence[int], cuts: Sequence[int]) -> None:
@@ -57,58 +52,44 @@ class Trie:
                 level.pieces.append(piece)
                 level.parents.append(row)
                 level.starts.append(start)
+                self.tokens += len(piece)
             row, start = known[row, piece], end
             rows.append(row)
         self.rows.append(rows)
         self.cuts.append(list(cuts))
 
-    @property
-    def tokens(self) -> int:
-        """Tokens to be read, padding included."""
-        return sum(len(level.pieces) * level.width for level in self.levels)
-
     def states(self, policy: Policy) -> torch.Tensor:
-        """Last-layer states (places, width) of all levels, one behind the other; ``place`` says where a token is."""
-        past: list[Any] = []
-        seen: torch.Tensor | None = None
-        found = []
-        for level in self.levels:
-            tokens = padded(level.pieces, policy.pad_id, policy.device)
-            device = tokens.device
-            sizes = torch.tensor([len(piece) for piece in level.pieces], device=device)
-            steps = torch.arange(level.width, device=device)
-            own = (steps[None, :] < sizes[:, None])[:, None]
-            mask = own & (steps[None, :] <= steps[:, None])
-            if seen is not None:
-                parents = torch.tensor(level.parents, device=device)
-                seen = seen[parents]
-                past = [tuple(one[parents] for one in layer) for layer in past]
-                mask = torch.cat([seen[:, None].expand(-1, level.width, -1), mask], 2)
-            # A piece's padding sees itself, because a row of nothing but −∞ has no softmax.
-            mask = mask | torch.nn.functional.pad(torch.eye(level.width, dtype=torch.bool, device=device), _left(mask))
-            cache = _Growing(past, policy.layers)
-            found.append(
-                policy.base.hidden(
-                    policy.adapter,
-                    input_ids=tokens,
-                    position_ids=torch.tensor(level.starts, device=device)[:, None] + steps,
-                    attention_mask=mask[:, None],
-                    past_key_values=cache,
-                    use_cache=True,
-                ).flatten(0, 1)
-            )
-            past = cache.grown
-            seen = own[:, 0] if seen is None else torch.cat([seen, own[:, 0]], 1)
-        return torch.cat(found)
+        """Last-layer states (tokens, width) of what is distinct; ``place`` says where a token is."""
+        tokens = [token for level in self.levels for piece in level.pieces for token in piece]
+        positions = [
+            np.arange(start, start + len(piece))
+            for level in self.levels
+            for piece, start in zip(level.pieces, level.starts, strict=True)
+        ]
+        packing = Packing(
+            [[len(piece) for piece in level.pieces] for level in self.levels],
+            [level.parents for level in self.levels],
+            policy.device,
+        )
+        return policy.hidden(
+            torch.tensor([tokens], device=policy.device),
+            position_ids=torch.from_numpy(np.concatenate(positions))[None].to(policy.device),
+            attention_mask=packing.mask(),
+        )[0]
+
+    @functools.cached_property
+    def _firsts(self) -> list[np.ndarray]:
+        """(levels,) the place of each piece's first token."""
+        sizes = [[len(piece) for piece in level.pieces] for level in self.levels]
+        places = np.concatenate([[0], np.cumsum(np.concatenate(sizes))[:-1]])
+        return np.split(places, np.cumsum([len(own) for own in sizes])[:-1])
 
     def place(self, sequence: int, positions: np.ndarray) -> np.ndarray:
         """Where the states of these positions of a sequence are, in ``states``."""
         ends = np.asarray(self.cuts[sequence])
         depth = np.searchsorted(ends, positions, side="right")
-        widths = np.array([level.width for level in self.levels])
-        first = np.concatenate([[0], np.cumsum([len(level.pieces) * level.width for level in self.levels])])
-        rows, starts = np.asarray(self.rows[sequence]), np.concatenate([[0], ends])
-        return first[depth] + rows[depth] * widths[depth] + positions - starts[depth]
+        first = np.array([own[row] for own, row in zip(self._firsts, self.rows[sequence], strict=False)])
+        return first[depth] + positions - np.concatenate([[0], ends])[depth]
 
 
 def grown(sequences: Sequence[Sequence[int]], cuts: Sequence[Sequence[int]]) -> Trie:
@@ -143,53 +124,3 @@ def alike(sequences: Sequence[Sequence[int]], cuts: Sequence[Sequence[int]], tok
         group.append(index)
     if group:
         yield group
-
-
-def _left(mask: torch.Tensor) -> tuple[int, int]:
-    """How far a square must be padded on the left to be as wide as a mask."""
-    return mask.shape[2] - mask.shape[1], 0
-
-
-class _GrowingLayer(CacheLayerMixin):
-    """Keys and values of what came before, and of what is read now."""
-
-    def __init__(self, past: Any) -> None:
-        super().__init__()
-        self.past = past
-        self.grown: Any = None
-        self.is_initialized = True
-
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Nothing to do: there is no room to be made."""
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.past is None:
-            self.grown = key_states, value_states
-        else:
-            self.grown = torch.cat([self.past[0], key_states], 2), torch.cat([self.past[1], value_states], 2)
-        return self.grown
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.get_seq_length() + query_length, 0
-
-    def get_seq_length(self) -> int:
-        return 0 if self.past is None else int(self.past[0].shape[2])
-
-    def get_max_length(self) -> int:
-        return -1
-
-    get_max_cache_shape = get_max_length
-
-
-class _Growing(Cache):
-    """The layers of one pass."""
-
-    def __init__(self, past: Sequence[Any], layers: int) -> None:
-        super().__init__(layers=[_GrowingLayer(past[place] if past else None) for place in range(layers)])
-
-    @property
-    def grown(self) -> list[Any]:
-        """(layers,) keys and values up to and including this pass."""
-        return [layer.grown for layer in self.layers]

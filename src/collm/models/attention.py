@@ -7,6 +7,7 @@ queries of all rows and heads. What no query of a block may see is not computed.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from collm.models.packing import additive, packing_of
 
 NAME = "collm"
 """The name under which the library's models find it."""
@@ -34,23 +37,45 @@ def attention(
     **rest: Any,
 ) -> tuple[torch.Tensor, None]:
     """The library's interface: query (rows, heads, queries, size), key and value (rows, key heads, keys, size), a mask
-    that is True where attention is allowed, or none for a causal pass; gives (rows, queries, heads, size)."""
+    that is True where attention is allowed, or none for a causal pass; gives (rows, queries, heads, size). A mask that
+    carries a packing says which of the tokens of one row see which."""
+    packing = packing_of(attention_mask)
+    if packing is None:
+        return _attention(module, query, key, value, attention_mask, scaling, rest), None
+
+    attend_apart = functools.partial(_attention, module, scaling=scaling, rest=rest)
+    return packing.attention(query, key, value, attend_apart), None
+
+
+def _attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+    rest: dict[str, Any],
+) -> torch.Tensor:
     length, keys = query.shape[2], key.shape[2]
-    ours = query.device.type == "cpu" and length > 1 and (attention_mask is not None or length == keys)
-    if not ours or (attention_mask is not None and attention_mask.dtype != torch.bool) or rest.get("dropout"):
-        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **rest)
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return attend(query * scale, key, value, attention_mask).transpose(1, 2).contiguous(), None
+    ours = query.device.type == "cpu" and length > 1 and (mask is not None or length == keys)
+    if ours and not rest.get("dropout"):
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        return attend(query * scale, key, value, mask).transpose(1, 2).contiguous()
+    if mask is not None and mask.dtype != torch.bool:
+        mask = mask.to(query.dtype)
+    found: torch.Tensor = sdpa_attention_forward(module, query, key, value, mask, scaling=scaling, **rest)[0]
+    return found
 
 
 def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """softmax(QKᵀ)V: queries (rows, heads, queries, size), keys and values (rows, key heads, keys, size). ``mask`` (rows
-    or 1, 1, queries, keys) is True where attention is allowed; without one, query t sees keys 0 … t."""
+    or 1, 1, queries, keys) is True where attention is allowed, or added to the scores; without one, query t sees keys
+    0 … t."""
     rows, heads, _, _ = queries.shape
     shared, device = keys.shape[1], queries.device.type
     if torch.is_autocast_enabled(device):
         queries, keys, values = (each.to(torch.get_autocast_dtype(device)) for each in (queries, keys, values))
-    added = None if mask is None else _additive(mask, queries.dtype).expand(rows, shared, -1, -1).flatten(0, 1)
+    added = None if mask is None else additive(mask).expand(rows, shared, -1, -1).flatten(0, 1)
     # The gradient is made outside of the autocast, so the numbers are chosen here once.
     with torch.autocast(device, enabled=False):
         found = _Attention.apply(
@@ -60,11 +85,6 @@ def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask
             added,
         )
     return found.unflatten(0, (rows, shared)).flatten(1, 2)
-
-
-def _additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """0 where attention is allowed, the least number elsewhere: a query that may see nothing stays a number."""
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
 
 
 @dataclasses.dataclass(frozen=True)

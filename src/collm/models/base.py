@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from collm.models import attention
 from collm.models.adapters import Choice, add_adapter, linear_names, merged
 from collm.models.chat import ChatFormat
 from collm.models.settings import WeightSettings
@@ -45,6 +46,14 @@ class Base:
     def small(self) -> bool:
         """Whether a second copy of its weights, or all caches of an update, are little memory."""
         return sum(parameter.numel() for parameter in self.trunk.parameters()) <= _SMALL
+
+    @property
+    def packs(self) -> bool:
+        """Whether its attention can be told which tokens see which: it is the library's interface, and nowhere a window."""
+        kinds = set(getattr(self.config, "layer_types", None) or ["full_attention"])
+        slides = getattr(self.config, "sliding_window", None) is not None or kinds != {"full_attention"}
+        named = self.config._attn_implementation == attention.NAME
+        return named and bool(self.trunk._supports_attention_backend) and not slides
 
     def add_adapter(self, name: str, key: tuple[Key, ...]) -> None:
         """One more adapter, which changes nothing until it is trained. The base is frozen from then on."""

@@ -57,4 +57,4 @@ class _Scaled(torch.autograd.Function):
         product = (grad * normalised).flatten(0, -2)
         of_weight = product.sum(0) if ctx.needs_input_grad[1] else None
         along = torch.mv(product, weight).view(inverse.shape).div_(weight.numel())
-        return torch.addcmul(grad * weight, normalised, along, value=-1).mul_(inverse), of_weight, None
+        return (grad * weight).addcmul_(normalised, along, value=-1).mul_(inverse), of_weight, None

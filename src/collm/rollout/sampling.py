@@ -47,20 +47,22 @@ def log_probability(logits: torch.Tensor, tokens: torch.Tensor, temperature: flo
 
 
 class _Picked(torch.autograd.Function):
-    """log softmax at one entry (places, 1) of each row of logits."""
+    """log softmax at one entry (places, 1) of each row of logits. One pass of exponentials serves the gradient too."""
 
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        total = logits.logsumexp(-1, keepdim=True)
-        ctx.save_for_backward(logits, tokens, total)
+        shares = logits.softmax(-1)
+        ctx.save_for_backward(shares, tokens)
+        # The normaliser, from the likeliest entry: the share of any other may be too small for a number.
+        total = logits.amax(-1, keepdim=True) - shares.amax(-1, keepdim=True).log_()
         return (logits.gather(-1, tokens) - total).squeeze(-1)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
-        logits, tokens, total = ctx.saved_tensors
+        shares, tokens = ctx.saved_tensors
         grad = grad[:, None]
-        return (logits - total).exp_().mul_(-grad).scatter_add_(-1, tokens, grad), None
+        return (shares * -grad).scatter_add_(-1, tokens, grad), None
 
 
 def draw(logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
@@ -68,14 +70,17 @@ def draw(logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampling) -> tu
 
     One number per row and token is all the randomness there is, so rows do not depend on each other.
     """
-    logprobs = log_distribution(logits, sampling.temperature)
-    if sampling.temperature == 0:
-        tokens = logprobs.argmax(-1)
-        return tokens, logprobs.gather(-1, tokens[:, None]).squeeze(-1)
+    temperature = sampling.temperature
+    if temperature == 0:
+        tokens = logits.argmax(-1)
+        return tokens, log_probability(logits, tokens, 1.0)
     if sampling.top_k or sampling.top_p < 1:
-        logprobs = _truncate(logprobs, sampling)
-    tokens = _inverted(logprobs.exp(), uniforms.double())
-    return tokens, logprobs.gather(-1, tokens[:, None]).squeeze(-1)
+        shares = _truncate(log_distribution(logits, temperature), sampling).exp_()
+    else:
+        logits = logits.float()
+        shares = (logits / temperature if temperature != 1 else logits).softmax(-1)
+    tokens = _inverted(shares, uniforms.double())
+    return tokens, shares.gather(-1, tokens[:, None]).squeeze(-1).log_()
 
 
 def _inverted(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
