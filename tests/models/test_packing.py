@@ -45,11 +45,3 @@ def test_a_packed_pass_is_one_pass_per_sequence(settings: dict[str, object]) -> 
 
 def test_distinct_tokens_are_read_once() -> None:
     assert grown(SEQUENCES, CUTS).tokens == 3 + 1 + 1 + 4 + 2 + 1 + 1 + 2
-
-
-@pytest.mark.parametrize("change", [{"sliding_window": 8}, {"layer_types": ["sliding_attention"] * 4}])
-def test_a_model_that_sees_a_window_is_not_packed(change: dict[str, object]) -> None:
-    base = load_policies("tiny", 1)[0].base
-    for name, value in change.items():
-        setattr(base.config, name, value)
-    assert not base.packs

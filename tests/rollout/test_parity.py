@@ -73,23 +73,33 @@ def test_one_pass_per_episode_is_one_pass_per_turn(rollout: Rollout, team: list[
         np.testing.assert_allclose(whole[index], expected.numpy(), atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("entropy", [True, False])
 def test_logits_made_part_by_part_are_those_made_at_once(
-    rollout: Rollout, team: list[Policy], monkeypatch: pytest.MonkeyPatch
+    rollout: Rollout, team: list[Policy], monkeypatch: pytest.MonkeyPatch, entropy: bool
 ) -> None:
-    """Log-probabilities, entropies and gradients, with a handful of tokens at a time."""
+    """Log-probabilities, entropies and gradients: all at once, a handful of tokens at a time, and made again for the
+    gradient. Without entropies the output layer's gradient is added up in place; torch's own is the measure of that."""
     mine = [d for d, decision in enumerate(rollout.forest.decisions) if decision.agent == 0][:6]
     found = []
-    for at_once in (1 << 24, 5 * team[0].base.config.vocab_size):
-        monkeypatch.setattr("collm.learning.logprobs.LOGITS_AT_ONCE", at_once)
-        team[0].model.zero_grad(set_to_none=True)
-        (scored,) = score(team[0], rollout.forest, mine, 1.3, 10**6, entropy=True)
-        assert scored.entropy is not None
-        (scored.logprobs.sum() + scored.entropy.square().sum()).backward()
+    for rows, kept, plain in ((10**6, 1 << 30, True), (10**6, 1 << 30, False), (5, 1 << 30, False), (5, 0, False)):
+        monkeypatch.setattr("collm.learning.head.ROWS", rows)
+        monkeypatch.setattr("collm.learning.head.AT_ONCE", 0)
+        monkeypatch.setattr("collm.learning.head.KEPT", kept)
+        monkeypatch.setattr("collm.learning.logprobs.KEPT", kept)
+        with monkeypatch.context() as patch:
+            if plain:
+                patch.setattr("collm.models.base.Base.output", None)
+            team[0].model.zero_grad(set_to_none=True)
+            (scored,) = score(team[0], rollout.forest, mine, 1.3, 10**6, entropy=entropy)
+        spread = torch.zeros(1) if scored.entropy is None else scored.entropy
+        assert entropy == (scored.entropy is not None)
+        (scored.logprobs.sum() + spread.square().sum()).backward()
         weights = [parameter.grad.clone() for parameter in team[0].model.parameters() if parameter.grad is not None]
-        found.append([scored.logprobs.detach(), scored.entropy.detach(), *weights])
+        found.append([scored.logprobs.detach(), spread.detach(), *weights])
     team[0].model.zero_grad(set_to_none=True)
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-4)
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-4)
 
 
 @pytest.mark.parametrize("budget", [400, 10**6])

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from collm.analysis.drawing import BLUE, ORANGE, finish, plain, save, sheet
+from collm.analysis.drawing import BLUE, GREY, ORANGE, finish, plain, save, sheet
 
 _SIDES = {"ours": ("CoLLM", BLUE, "o"), "theirs": ("CoMLRL", ORANGE, "s")}
 _LABELS = {
@@ -33,10 +33,19 @@ def draw_sweeps(sweeps: Mapping[str, Mapping[str, Any]], path: Path) -> Path:
             panel.plot(sizes, costs, color=colour, marker=marker, linewidth=1.6, label=text)
         panel.set_xscale("log")
         panel.set_yscale("log")
+        if name != "episodes":
+            _linear(panel, sizes, sweep["rows"][0]["ours"][cost])
         finish(panel, name, _LABELS[name], f"seconds {cost.replace('_', ' ')}", sizes)
         panel.yaxis.set_major_formatter(FuncFormatter(plain))
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_minor_locator(NullLocator())
     return save(figure, path)
+
+
+def _linear(panel: Any, sizes: Sequence[float], first: float) -> None:
+    """What the first cost would become in proportion to size."""
+    costs = [first * size / sizes[0] for size in sizes]
+    panel.plot(sizes, costs, color=GREY, linestyle=(0, (5, 3)), linewidth=1.2, label="in proportion")
 
 
 def draw_target(found: Mapping[str, Any], path: Path) -> Path:
@@ -48,7 +57,7 @@ def draw_target(found: Mapping[str, Any], path: Path) -> Path:
             text = label if side == "ours" else f"{label}, learning rate {run['lr']:g}"
             first = place == 0 if side == "ours" else run["seed"] == found[side][0]["seed"]
             _curve(panel, run["curve"], colour, marker, text if first else None)
-    panel.axhline(found["aim"]["score"], color="#6E6E6E", linestyle=(0, (5, 3)), linewidth=1.2)
+    panel.axhline(found["aim"]["score"], color=GREY, linestyle=(0, (5, 3)), linewidth=1.2)
     panel.set_xscale("symlog", linthresh=1)
     panel.xaxis.set_major_formatter(FuncFormatter(plain))
     finish(panel, "time to target", "seconds of training", "score")

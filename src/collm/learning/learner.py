@@ -16,8 +16,9 @@ from collm.learning.policy_update import PolicyUpdate
 from collm.learning.reference import reference_logprobs
 from collm.learning.settings import CriticSettings, PolicySettings
 from collm.learning.side_by_side import side_by_side
-from collm.machine import large_products
+from collm.machine import large_products, return_freed_memory
 from collm.memory import needed_for
+from collm.models.base import SMALL
 from collm.models.policy import Policy
 from collm.randomness import Key, generator
 from collm.rollout.forest import Forest
@@ -148,6 +149,7 @@ class Learner:
             batch = [decision for item in part for decision in item]
             records.append(self._policy_step(policy, optimiser, losses, batch, per_step, heads))
         policy.version += 1
+        _give_back(policy.own)
         for record in records:
             # Later steps see what the earlier ones moved, not how the engine differs.
             record["engine_kl"] = records[0]["engine_kl"]
@@ -196,6 +198,7 @@ class Learner:
                 (settings.coefficient * loss / count).backward()
                 total += loss.item() / count
             records.append({"loss": total, **_step(critic.model, optimiser, total, settings.max_grad_norm)})
+        _give_back(critic.model)
         return records
 
 
@@ -209,6 +212,12 @@ def _step(model: torch.nn.Module, optimiser: torch.optim.Optimizer, loss: float,
     # Gradients of a large network are as much as its weights: they do not stay.
     optimiser.zero_grad(set_to_none=True)
     return {"grad_norm": norm, "skipped": float(not finite)}
+
+
+def _give_back(network: torch.nn.Module) -> None:
+    """Where gradients are much memory, the next network has what this one left."""
+    if sum(p.numel() for p in network.parameters() if p.requires_grad) > SMALL:
+        return_freed_memory()
 
 
 def _adamw(model: torch.nn.Module, settings: PolicySettings | CriticSettings) -> torch.optim.AdamW:

@@ -10,15 +10,11 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from collm.learning.batching import micro_batches, padded
+from collm.learning.head import KEPT, parts, scores
 from collm.learning.shared import Trie, alike, grown, worth_sharing
 from collm.models.policy import Policy
 from collm.rollout.forest import Decision, Forest, Transcript
 from collm.rollout.sampling import log_distribution, log_probability
-
-LOGITS_AT_ONCE = 1 << 20
-"""Numbers: 4 MiB in fp32."""
-LOGITS_KEPT = 1 << 24
-"""Numbers of one micro-batch: 64 MiB in fp32."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +74,11 @@ def _token_scores(
     Logits are made part by part, so that they stay close to the processor; where there are many they are made again when
     learning, instead of being kept.
     """
+    output = policy.base.output
+    if output is not None and not entropy:
+        return scores(hidden, output, tokens, temperature), None
 
-    def scores(hidden: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def part_scores(hidden: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         logits = policy.logits(hidden)
         if not entropy:
             return log_probability(logits, tokens, temperature), None
@@ -87,13 +86,14 @@ def _token_scores(
         return logprobs.gather(-1, tokens[:, None]).squeeze(-1), -(logprobs.exp() * logprobs).sum(-1)
 
     vocabulary = int(policy.base.config.vocab_size)
-    size = max(1, LOGITS_AT_ONCE // vocabulary)
-    keep = len(tokens) * vocabulary <= LOGITS_KEPT
-    parts = [
-        scores(one, other) if keep else checkpoint(scores, one, other, use_reentrant=False)
-        for one, other in zip(hidden.split(size), tokens.split(size), strict=True)
+    keep = len(tokens) * vocabulary <= KEPT
+    found = [
+        part_scores(hidden[part], tokens[part])
+        if keep
+        else checkpoint(part_scores, hidden[part], tokens[part], use_reentrant=False)
+        for part in parts(len(tokens), vocabulary)
     ]
-    return torch.cat([picked for picked, _ in parts]), _joined([spread for _, spread in parts if spread is not None])
+    return torch.cat([score for score, _ in found]), _joined([spread for _, spread in found if spread is not None])
 
 
 def _joined(parts: list[torch.Tensor]) -> torch.Tensor | None:

@@ -17,10 +17,14 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import Linear
 from torch import nn
 from torch.nn import functional
+from transformers.pytorch_utils import Conv1D
 
 from collm.errors import ModelError
 from collm.models.settings import WeightSettings
 from collm.randomness import Key, integer
+
+_LINEAR = (nn.Linear, Conv1D)
+"""Layers that adapters know; the weights of GPT-2's are the other way round."""
 
 
 class Choice:
@@ -92,7 +96,9 @@ class MixedLinear(Linear):
 def linear_names(model: Any, targets: Sequence[str]) -> list[str]:
     """The full names of the linear layers that get adapters. Raises ModelError if a target matches none."""
     head = model.get_output_embeddings()
-    linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and module is not head]
+    linears = [name for name, module in model.named_modules() if isinstance(module, _LINEAR) and module is not head]
+    if not linears:
+        raise ModelError("the model has no linear layers that adapters know. Set weights.train = full.")
     if tuple(targets) == ("all-linear",):
         return linears
     missing = [t for t in targets if not any(name == t or name.endswith(f".{t}") for name in linears)]
@@ -113,7 +119,8 @@ def add_adapter(
     The global random state is not touched: A is drawn from ``key``, B is 0.
     """
     config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=list(layers), lora_dropout=0.0)
-    config._register_custom_module({nn.Linear: MixedLinear})
+    config._register_custom_module(dict.fromkeys(_LINEAR, MixedLinear))
+    config.fan_in_fan_out = all(isinstance(model.get_submodule(layer), Conv1D) for layer in layers)
     trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Already found a `peft_config`")

@@ -17,6 +17,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from collm.errors import ModelError
 from collm.models.packing import additive, packing_of
 
 NAME = "collm"
@@ -39,6 +40,8 @@ def attention(
     """The library's interface: query (rows, heads, queries, size), key and value (rows, key heads, keys, size), a mask
     that is True where attention is allowed, or none for a causal pass; gives (rows, queries, heads, size). A mask that
     carries a packing says which of the tokens of one row see which."""
+    if rest.get("s_aux") is not None:
+        raise ModelError("this model's attention has sinks, which is not supported. Use another model.")
     packing = packing_of(attention_mask)
     if packing is None:
         return _attention(module, query, key, value, attention_mask, scaling, rest), None

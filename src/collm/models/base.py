@@ -19,8 +19,12 @@ from collm.models.chat import ChatFormat
 from collm.models.settings import WeightSettings
 from collm.randomness import Key
 
-_SMALL = 30_000_000
-"""Parameters."""
+SLIDING = "sliding_attention"
+"""The library's name for a layer that sees a window."""
+_SCALES = ("logit_scale", "logits_scaling", "final_logit_softcapping")
+"""What the library's configurations call a factor, a divisor and a bound of logits."""
+SMALL = 30_000_000
+"""Parameters of networks whose copies, caches and passes are little memory."""
 
 
 class Base:
@@ -45,15 +49,21 @@ class Base:
     @property
     def small(self) -> bool:
         """Whether a second copy of its weights, or all caches of an update, are little memory."""
-        return sum(parameter.numel() for parameter in self.trunk.parameters()) <= _SMALL
+        return sum(parameter.numel() for parameter in self.trunk.parameters()) <= SMALL
+
+    @property
+    def window(self) -> int | None:
+        """How far back its layers see, or some of them do; None if all see everything."""
+        found: int | None = getattr(self.config, "sliding_window", None)
+        kinds = getattr(self.config, "layer_types", None)
+        slides = getattr(self.config, "use_sliding_window", True) if kinds is None else SLIDING in kinds
+        return found if slides else None
 
     @property
     def packs(self) -> bool:
         """Whether its attention can be told which tokens see which: it is the library's interface, and nowhere a window."""
-        kinds = set(getattr(self.config, "layer_types", None) or ["full_attention"])
-        slides = getattr(self.config, "sliding_window", None) is not None or kinds != {"full_attention"}
         named = self.config._attn_implementation == attention.NAME
-        return named and bool(self.trunk._supports_attention_backend) and not slides
+        return named and bool(self.trunk._supports_attention_backend) and self.window is None
 
     def add_adapter(self, name: str, key: tuple[Key, ...]) -> None:
         """One more adapter, which changes nothing until it is trained. The base is frozen from then on."""
@@ -92,10 +102,28 @@ class Base:
         with self._numbers(), self._recomputing(inputs.get("past_key_values") is None):
             return self.trunk(**inputs).last_hidden_state
 
+    @property
+    def output(self) -> nn.Parameter | None:
+        """The matrix that logits are products with, where they are that and nothing more, in fp32."""
+        head, config = self.model.get_output_embeddings(), self.config
+        scaled = any(getattr(config, name, None) for name in _SCALES)
+        plain = type(head) is nn.Linear and head.bias is None and not scaled and not self.autocast
+        return head.weight if plain and head.weight.dtype == torch.float32 else None
+
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits (…, vocabulary) at chosen states."""
         with self._numbers():
-            return self.model.get_output_embeddings()(hidden)
+            logits: torch.Tensor = self.model.get_output_embeddings()(hidden)
+        return self._scaled(logits)
+
+    def _scaled(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits as the library's models have them: some families multiply, divide or bound them."""
+        factor, divisor, bound = (getattr(self.config, name, None) for name in _SCALES)
+        if factor:
+            logits = logits * factor
+        if divisor:
+            logits = logits / divisor
+        return bound * torch.tanh(logits / bound) if bound else logits
 
     def _with_recomputing(self) -> list[Any]:
         enable = getattr(self.model, "activation_checkpointing_enable", self.model.gradient_checkpointing_enable)

@@ -100,10 +100,12 @@ class RowCache(Cache):
         self.row_index = torch.arange(rows, device=device)
         super().__init__(layers=[RowLayer(self) for _ in range(layers)])
 
-    def mask(self) -> torch.Tensor:
-        """(rows, 1, new tokens, width): each new token attends to its row up to itself."""
+    def mask(self, window: int | None = None) -> torch.Tensor:
+        """(rows, 1, new tokens, width): each new token attends to its row up to itself, or to so many of these at most."""
         columns = torch.arange(self.width, device=self.positions.device)
-        return (columns[None, None, :] <= self.positions[:, :, None])[:, None]
+        behind = self.positions[:, :, None] - columns
+        seen = behind >= 0 if window is None else (behind >= 0) & (behind < window)
+        return seen[:, None]
 
     def reserve(self, capacity: int) -> None:
         """Make room for rows of this many tokens."""

@@ -15,7 +15,7 @@ from collm.errors import ConfigError, ModelError
 from collm.hub import work_offline_without_network
 from collm.memory import needed_for
 from collm.models import attention, tiny
-from collm.models.base import Base
+from collm.models.base import SLIDING, Base
 from collm.models.chat import ChatFormat
 from collm.models.norm import with_fast_norms
 from collm.models.policy import Policy
@@ -146,11 +146,12 @@ def _first_line(error: Exception) -> str:
 
 
 def _refuse_unsupported(name: str, config: dict[str, Any]) -> None:
-    """Raise ModelError for models that the row cache or the plain logits would treat wrongly without a word."""
-    if set(config.get("layer_types") or ["full_attention"]) != {"full_attention"}:
-        raise ModelError(f"the model '{name}' has layers without full attention, which is not supported yet.")
-    if config.get("sliding_window") is not None and config.get("use_sliding_window", True):
-        raise ModelError(f"the model '{name}' has sliding-window attention, which is not supported yet.")
-    scaled = [key for key in ("final_logit_softcapping", "logit_scale", "logits_scaling") if config.get(key)]
-    if scaled:
-        raise ModelError(f"the model '{name}' scales its logits ({scaled[0]}), which is not supported yet.")
+    """Raise ModelError for models that the row cache or our attention would treat wrongly without a word."""
+    kinds = set(config.get("layer_types") or []) - {"full_attention", SLIDING}
+    if kinds:
+        raise ModelError(
+            f"the model '{name}' has layers of {min(kinds)}, and here a layer keeps keys and values. Use a model "
+            "whose layers have full or sliding-window attention."
+        )
+    if config.get("attn_logit_softcapping"):
+        raise ModelError(f"the model '{name}' bounds its attention scores, which is not supported. Use another model.")

@@ -38,7 +38,7 @@ def stackable(base: Base) -> bool:
         return False
     known = config.model_type in _ARCHITECTURES and config.hidden_act == "silu"
     rotates = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default") in _ROTATIONS
-    return known and rotates and base.small
+    return known and rotates and base.small and base.window is None
 
 
 def same_shape(one: Base, other: Base) -> bool:

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from collm.models.base import Base
+from collm.models.base import SLIDING, Base
 from collm.models.cache import RowCache
 from collm.models.policy import Policy
 from collm.models.stack import Stack, same_shape, stackable
@@ -46,10 +46,19 @@ class Library:
             self,
             input_ids=tokens[0],
             position_ids=positions[0],
-            attention_mask=cache.mask(),
+            attention_mask=self._masks(cache),
             past_key_values=cache,
             use_cache=True,
         )[None]
+
+    def _masks(self, cache: RowCache) -> torch.Tensor | dict[str, torch.Tensor]:
+        """One mask, or one for each kind of layers."""
+        window = self.base.window
+        if window is None:
+            return cache.mask()
+        if getattr(self.base.config, "layer_types", None) is None:
+            return cache.mask(window)
+        return {"full_attention": cache.mask(), SLIDING: cache.mask(window)}
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         return self.base.logits(states[0])[None]

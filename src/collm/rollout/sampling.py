@@ -46,23 +46,34 @@ def log_probability(logits: torch.Tensor, tokens: torch.Tensor, temperature: flo
     return found
 
 
+def picked(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """softmax (places, vocabulary) and log softmax at one entry of each row, tokens (places, 1): one pass of
+    exponentials for both."""
+    shares = logits.softmax(-1)
+    # The normaliser, from the likeliest entry: the share of any other may be too small for a number.
+    total = logits.amax(-1, keepdim=True) - shares.amax(-1, keepdim=True).log_()
+    return shares, (logits.gather(-1, tokens) - total).squeeze(-1)
+
+
+def picked_gradient(shares: torch.Tensor, tokens: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
+    """The gradient with respect to the logits, of one with respect to the scores (places,)."""
+    grad = grad[:, None]
+    return (shares * -grad).scatter_add_(-1, tokens, grad)
+
+
 class _Picked(torch.autograd.Function):
-    """log softmax at one entry (places, 1) of each row of logits. One pass of exponentials serves the gradient too."""
+    """log softmax at one entry (places, 1) of each row of logits."""
 
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        shares = logits.softmax(-1)
+        shares, scores = picked(logits, tokens)
         ctx.save_for_backward(shares, tokens)
-        # The normaliser, from the likeliest entry: the share of any other may be too small for a number.
-        total = logits.amax(-1, keepdim=True) - shares.amax(-1, keepdim=True).log_()
-        return (logits.gather(-1, tokens) - total).squeeze(-1)
+        return scores
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
-        shares, tokens = ctx.saved_tensors
-        grad = grad[:, None]
-        return (shares * -grad).scatter_add_(-1, tokens, grad), None
+        return picked_gradient(*ctx.saved_tensors, grad), None
 
 
 def draw(logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,12 +8,9 @@ import torch
 
 from collm.config import TrainConfig
 from collm.errors import ConfigError
-from collm.models.base import weights_hash
+from collm.models.base import SMALL, weights_hash
 from collm.models.loading import load_base, load_policies, one_for_each, with_adapter
 from collm.models.policy import Policy
-
-_SMALL = 30_000_000
-"""Parameters of a network that one processor thread updates as fast as its share of all of them would."""
 
 
 def team_of(config: TrainConfig[Any], agents: int) -> list[Policy]:
@@ -54,9 +51,11 @@ def token_budget(config: TrainConfig[Any], policies: list[Policy]) -> int:
     if config.run.token_budget is not None:
         return config.run.token_budget
     widest = max(_state_bytes(policy) for policy in policies)
-    on_processor = all(policy.device.type == "cpu" for policy in policies)
-    room, most = (1 << 29, 4096) if on_processor else (1 << 32, 32_768)
-    return min(most, max(256, room // widest))
+    if any(policy.device.type != "cpu" for policy in policies):
+        return min(32_768, max(256, (1 << 32) // widest))
+    # Large networks fill the memory with gradients and optimiser states, and gain nothing from wider passes.
+    room = 1 << 29 if all(policy.base.small for policy in policies) else 1 << 28
+    return min(4096, max(256, room // widest))
 
 
 def _state_bytes(policy: Policy) -> int:
@@ -79,7 +78,7 @@ def side_by_side_threads(config: TrainConfig[Any], policies: list[Policy]) -> in
             "run.overlap = true: networks are updated side by side on a processor and where they share no weights. Leave "
             "it out, or set weights.train = full and critic.backbone = separate."
         )
-    small = max(sum(p.numel() for p in policy.own.parameters()) for policy in policies) <= _SMALL
+    small = max(sum(p.numel() for p in policy.own.parameters()) for policy in policies) <= SMALL
     wanted = small if config.run.overlap is None else config.run.overlap
     return torch.get_num_threads() if able and wanted else 1
 
