@@ -49,7 +49,8 @@ def main() -> None:
     text = "\n\n".join(parts)
     print(text)
     if arguments.device == "cpu":
-        PAGE.write_text(fill(PAGE.read_text(), "decoding", f"```\npython benchmarks/decode.py\n```\n\n{text}"))
+        command = f"python benchmarks/decode.py --pairs {arguments.pairs}"
+        PAGE.write_text(fill(PAGE.read_text(), "decoding", f"```\n{command}\n```\n\n{text}"))
 
 
 def openings() -> list[list[int]]:

@@ -31,6 +31,16 @@ QUICK: dict[str, list[Workload]] = {
     "episodes": [dataclasses.replace(_QUICK, episodes=episodes) for episodes in (2, 4, 8)],
 }
 _ROUNDS = 2
+_FEW = 4
+"""Episodes of larger models than the smallest, where the batch is not what grows."""
+
+
+def works(name: str, shape: str, quick: bool) -> list[Workload]:
+    """The workloads of one sweep of a model of this shape."""
+    found = (QUICK if quick else SWEEPS)[name]
+    if quick or name == "episodes" or shape == "0.8M":
+        return found
+    return [dataclasses.replace(work, episodes=_FEW) for work in found]
 
 
 def measure(bench: Bench, name: str, works: Sequence[Workload], shape: str, theirs_too: bool) -> Record:

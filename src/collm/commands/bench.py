@@ -25,6 +25,7 @@ from collm.options import Range
 from collm.training.metrics import to_json
 
 Part = Literal["limits", "rates", "memory", "sweeps", "target"]
+Growth = Literal["agents", "turns", "tokens", "episodes"]
 Work = Literal["maac_default", "maac_same_update", "iac", "magrpo"]
 
 
@@ -49,6 +50,8 @@ class BenchCommand:
     """The model of --parts memory."""
     ours: tuple[str, ...] = ()
     """Settings of our trainings as KEY=VALUE, e.g. run.token_budget=8192."""
+    sweeps: tuple[Growth, ...] = ("agents", "turns", "tokens", "episodes")
+    """What grows in --parts sweeps."""
     sweep_theirs: bool = False
     """Sweep CoMLRL too (hours on two cores)."""
     target: Annotated[float, Range(-100, 100)] = 60.0
@@ -116,7 +119,7 @@ def _checked(command: BenchCommand) -> dict[str, Any]:
     for name, given in (("--env", command.env is not None), ("--sweep-theirs", command.sweep_theirs)):
         if given and not command.vs:
             raise ConfigError(f"{name} means something only with --vs comlrl.")
-    for name in ("parts", "methods", "target_lrs", "target_seeds"):
+    for name in ("parts", "methods", "sweeps", "target_lrs", "target_seeds"):
         if not getattr(command, name):
             raise ConfigError(f"--{name.replace('_', '-')} names none.")
     changes = {}
@@ -130,7 +133,7 @@ def _checked(command: BenchCommand) -> dict[str, Any]:
 
 def _settings(command: BenchCommand) -> dict[str, Any]:
     """What results depend on: a folder of results is one of these, whatever parts of them it has yet."""
-    left_out = ("parts", "methods", "out", "json", "env", "threads")
+    left_out = ("parts", "methods", "sweeps", "out", "json", "env", "threads")
     given = {key: value for key, value in dataclasses.asdict(command).items() if key not in left_out}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
     return {"bench": "collm", **plain, "comlrl": COMLRL if command.vs else None}
@@ -161,10 +164,11 @@ def _results(command: BenchCommand, bench: Bench) -> Iterator[tuple[str, Record]
         work = memory.QUICK if quick else memory.WORKLOAD
         yield "memory", bench.kept("memory", lambda: memory.measure(bench, work, command.memory_shape))
     if "sweeps" in command.parts:
-        for name, works in (sweeps.QUICK if quick else sweeps.SWEEPS).items():
+        theirs = command.sweep_theirs
+        for name in command.sweeps:
 
-            def sweep(name: str = name, works: Any = works) -> Record:
-                return sweeps.measure(bench, name, works, command.shape, command.sweep_theirs)
+            def sweep(name: str = name) -> Record:
+                return sweeps.measure(bench, name, sweeps.works(name, command.shape, quick), command.shape, theirs)
 
             yield f"sweep_{name}", bench.kept(f"sweep_{name}", sweep)
     if "target" in command.parts:

@@ -73,7 +73,8 @@ class _Picked(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return picked_gradient(*ctx.saved_tensors, grad), None
+        shares, tokens = ctx.saved_tensors
+        return picked_gradient(shares, tokens, grad), None
 
 
 def draw(logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
