@@ -84,7 +84,7 @@ def test_critics_read_caches_where_these_are_at_hand_and_small(monkeypatch: pyte
         assert [type(critic) for critic in critics] == [CacheCritic] * count
     trees = resolve("str-build", "collm-cc", values=merged(SMALL, {"rollout": {"samples": 2, "shape": "tree-aligned"}}))
     assert [type(critic) for critic in assemble(trees).learner.critics] == [TextCritic]
-    monkeypatch.setattr("collm.models.base._SMALL", 1000)
+    monkeypatch.setattr("collm.models.base.SMALL", 1000)
     config = resolve("str-build", "collm-cc", values=SMALL)
     assert [type(critic) for critic in assemble(config).learner.critics] == [TextCritic]
 
