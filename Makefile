@@ -64,7 +64,8 @@ bench: $(STAMP) ## memory and speed of the quick preset; our kernels and our dec
 
 bench-vs: $(STAMP) ## speed, memory and time to target in turn with CoMLRL (hours), then fill in docs/performance.md
 	$(VENV)/bin/collm bench --vs comlrl --out runs/bench-vs
-	$(VENV)/bin/python benchmarks/performance.py runs/bench-vs
+	$(VENV)/bin/collm bench --parts sweeps --sweeps turns --shape 100M --out runs/bench-larger
+	$(VENV)/bin/python benchmarks/performance.py runs/bench-vs runs/bench-larger
 
 clean: ## remove .venv and .venv-vllm, caches and build folders; runs stay
 	rm -rf $(VENV) $(VLLM) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

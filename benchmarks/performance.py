@@ -1,6 +1,6 @@
 """Fill docs/performance.md from the results of ``collm bench``: python benchmarks/performance.py runs/bench-vs
 
-Between ``<!-- bench NAME -->`` and ``<!-- end -->`` stands the table of that name, ``made with`` what it was measured on.
+With a second folder, of ``collm bench --parts sweeps --sweeps turns --shape 100M``, also the sweep of a larger model. Between ``<!-- bench NAME -->`` and ``<!-- end -->`` stands the table of that name, ``made with`` what it was measured on.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from marked import fill
 
 from collm.bench.report import tables
 
+_COST = "cost and size"
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, IMAGES = DOCS / "performance.md", DOCS / "images" / "performance"
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, larger: Path | None = None) -> None:
     found = json.loads((folder / "bench.json").read_text())
     PAGE.write_text(filled(PAGE.read_text(), found))
+    if larger is not None:
+        PAGE.write_text(with_larger(PAGE.read_text(), json.loads((larger / "bench.json").read_text())))
     IMAGES.mkdir(parents=True, exist_ok=True)
     for figure in folder.glob("*.png"):
         shutil.copy(figure, IMAGES / figure.name)
@@ -33,6 +36,13 @@ def filled(page: str, found: Mapping[str, Any]) -> str:
     for table in tables(dict(found)):
         page = fill(page, f"bench {table.title}", table.markdown())
     return fill(page, "bench made with", made_with(found))
+
+
+def with_larger(page: str, found: Mapping[str, Any]) -> str:
+    """The page with the sweep of a larger model."""
+    (table,) = (table for table in tables(dict(found)) if table.title == _COST)
+    command = f"collm bench --parts sweeps --sweeps turns --shape {found['settings']['shape']} --out runs/bench-larger"
+    return fill(page, f"bench {_COST}, larger model", f"```\n{command}\n```\n\n{table.markdown()}")
 
 
 def made_with(found: Mapping[str, Any]) -> str:
@@ -51,4 +61,4 @@ def made_with(found: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:3]))

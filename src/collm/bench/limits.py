@@ -64,16 +64,12 @@ def _best(device: Device, work: Callable[[], Any], seconds: float) -> float:
 
 def nearness(limits: Mapping[str, float], work: Workload, shape: str, reply: Mapping[str, Any]) -> Record:
     """Shares of the limits that the rollout and the learning of one round of ours reach (linear episodes)."""
-    size, heads = SHAPES[shape], SHAPES[shape]["num_attention_heads"] * SHAPES[shape]["head_dim"]
+    size = SHAPES[shape]
     body, head = body_parameters(shape), size["vocab_size"] * size["hidden_size"]
     sequences = work.problems * work.agents
     own = reply["policy_tokens"] / sequences
-    per_square = 2 * size["num_hidden_layers"] * heads
-    policy_attention = per_square * sequences * own**2
-    critic_attention = per_square * reply["critic_squares"]
-    play = 2 * body * reply["policy_tokens"] + 2 * head * reply["generated_tokens"] + policy_attention
-    learn = 6 * body * reply["policy_tokens"] + 6 * head * reply["learned_tokens"] + 3 * policy_attention
-    learn += 8 * body * reply["critic_tokens"] + 4 * critic_attention
+    play, learn = (sequences * flops for flops in history_flops(shape, own, reply["learned_tokens"] / sequences))
+    learn += 8 * body * reply["critic_tokens"] + 4 * _per_square(shape) * reply["critic_squares"]
     decoded = work.turns * work.tokens * work.agents
     cached = 8 * size["num_hidden_layers"] * size["num_key_value_heads"] * size["head_dim"]
     moved = 4 * (body + head) * decoded + cached * reply["generated_tokens"] * own / 2
@@ -89,6 +85,19 @@ def nearness(limits: Mapping[str, float], work: Workload, shape: str, reply: Map
         "learning_of_bf16": learn / learning / 1e9 / limits["bf16_gflops_per_s"],
         "formula": FORMULA,
     }
+
+
+def history_flops(shape: str, length: float, generated: float) -> tuple[float, float]:
+    """What playing and learning from one history of an agent takes, of whose tokens so many are generated."""
+    body, head = body_parameters(shape), SHAPES[shape]["vocab_size"] * SHAPES[shape]["hidden_size"]
+    attention = _per_square(shape) * length**2
+    return 2 * (body * length + head * generated) + attention, 6 * (body * length + head * generated) + 3 * attention
+
+
+def _per_square(shape: str) -> float:
+    """FLOPs of attention for each n² of a sequence of n tokens."""
+    size = SHAPES[shape]
+    return float(2 * size["num_hidden_layers"] * size["num_attention_heads"] * size["head_dim"])
 
 
 def body_parameters(shape: str) -> int:

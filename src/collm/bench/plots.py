@@ -34,7 +34,10 @@ def draw_sweeps(sweeps: Mapping[str, Mapping[str, Any]], path: Path) -> Path:
         panel.set_xscale("log")
         panel.set_yscale("log")
         if name != "episodes":
-            _linear(panel, sizes, sweep["rows"][0]["ours"][cost])
+            rows = sweep["rows"]
+            _guide(panel, sizes, rows[0]["ours"][cost], [size / sizes[0] for size in sizes], (5, 3), "in proportion")
+            flops = [row["work"][cost] / rows[0]["work"][cost] for row in rows]
+            _guide(panel, sizes, rows[0]["ours"][cost], flops, (1, 2), "in proportion to FLOPs")
         finish(panel, name, _LABELS[name], f"seconds {cost.replace('_', ' ')}", sizes)
         panel.yaxis.set_major_formatter(FuncFormatter(plain))
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -42,10 +45,12 @@ def draw_sweeps(sweeps: Mapping[str, Mapping[str, Any]], path: Path) -> Path:
     return save(figure, path)
 
 
-def _linear(panel: Any, sizes: Sequence[float], first: float) -> None:
-    """What the first cost would become in proportion to size."""
-    costs = [first * size / sizes[0] for size in sizes]
-    panel.plot(sizes, costs, color=GREY, linestyle=(0, (5, 3)), linewidth=1.2, label="in proportion")
+def _guide(
+    panel: Any, sizes: Sequence[float], first: float, factors: Sequence[float], dash: tuple[int, int], label: str
+) -> None:
+    """What the first cost would become with these factors."""
+    costs = [first * factor for factor in factors]
+    panel.plot(sizes, costs, color=GREY, linestyle=(0, dash), linewidth=1.2, label=label)
 
 
 def draw_target(found: Mapping[str, Any], path: Path) -> Path:

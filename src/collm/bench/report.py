@@ -17,6 +17,7 @@ from collm.bench.side.worker import Record
 _MIB = 2**20
 _RATIOS = {"target": "time_to_target"}
 """Result → its name among the ratios, where that is another."""
+_EXPONENTS = ("exponent_per_episode", "last_exponent_per_episode")
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -71,7 +72,15 @@ def tables(found: Record) -> list[Table]:
         Table("time to target", ("run", "seconds", "env steps", "best score"), tuple(_target(results))),
         Table(
             "cost and size",
-            ("sweep", "side", "seconds per episode", "exponent per episode", "between the last two"),
+            (
+                "sweep",
+                "side",
+                "seconds per episode",
+                "exponent per episode",
+                "of the last two",
+                "FLOPs' own",
+                "of the last two",
+            ),
             tuple(_sweeps(results)),
         ),
         Table("the machine, and how near we come", ("what", "value"), tuple(_limits(results))),
@@ -120,9 +129,8 @@ def _sweeps(results: Mapping[str, Record]) -> Rows:
             if side in sweep:
                 rows = [(row["value"], row[side]["per_episode"]) for row in sweep["rows"]]
                 costs = ", ".join(f"{value}: {number(cost)}" for value, cost in rows)
-                fit = sweep[side]
-                exponents = (f"{fit[which]:.2f}" for which in ("exponent_per_episode", "last_exponent_per_episode"))
-                yield name, side, costs, *exponents
+                fits = (sweep[what][which] for what in (side, "work") for which in _EXPONENTS)
+                yield name, side, costs, *(f"{fit:.2f}" for fit in fits)
 
 
 def _limits(results: Mapping[str, Record]) -> Rows:

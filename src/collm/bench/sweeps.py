@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from collm.bench import limits
 from collm.bench.driver import Side, interleaved
 from collm.bench.plan import Bench
 from collm.bench.ratios import require_equal
@@ -53,6 +54,18 @@ def measure(bench: Bench, name: str, works: Sequence[Workload], shape: str, thei
             bench.say(f"  {name} = {getattr(work, name)}")
             rows.append(_row(bench, work, model, ours, theirs, name))
     return {"name": name, "shape": shape, "rows": rows, **{side: fitted(rows, side) for side in _sides(rows)}}
+
+
+def with_work(sweep: Record, quick: bool) -> Record:
+    """The sweep with what the work itself takes at every size, as ``work``: FLOPs of playing and learning, without
+    critics."""
+    rows = []
+    for row, work in zip(sweep["rows"], works(sweep["name"], sweep["shape"], quick), strict=True):
+        flops = work.agents * sum(
+            limits.history_flops(sweep["shape"], work.joint_history / work.agents, work.turns * work.tokens)
+        )
+        rows.append({**row, "work": {"per_episode": flops, "per_env_step": flops / work.turns}})
+    return {**sweep, "rows": rows, "work": fitted(rows, "work")}
 
 
 def _row(bench: Bench, work: Workload, model: Path, ours: Side, theirs: Side | None, name: str) -> Record:

@@ -170,7 +170,7 @@ def _results(command: BenchCommand, bench: Bench) -> Iterator[tuple[str, Record]
             def sweep(name: str = name) -> Record:
                 return sweeps.measure(bench, name, sweeps.works(name, command.shape, quick), command.shape, theirs)
 
-            yield f"sweep_{name}", bench.kept(f"sweep_{name}", sweep)
+            yield f"sweep_{name}", sweeps.with_work(bench.kept(f"sweep_{name}", sweep), quick)
     if "target" in command.parts:
         aim = target.Aim(
             command.target, command.target_budget, command.target_lrs, command.target_seeds, 16 if quick else 96

@@ -64,6 +64,7 @@ class Packing:
         """``lengths`` has the tokens of every piece level by level, ``parents`` the place of what it continues in the level
         before."""
         self.levels: list[Level] = []
+        self.device = device
         first, seen = 0, torch.zeros(0, 0, dtype=torch.bool)
         for own, origin in zip(lengths, parents, strict=True):
             begins = not self.levels
@@ -86,7 +87,7 @@ class Packing:
 
     def mask(self) -> torch.Tensor:
         """What goes through the library's model as attention mask: one that it hands on as it is, with this object."""
-        carrier: Any = torch.zeros(1, 1, 1, 1)
+        carrier: Any = torch.zeros(1, 1, 1, 1, device=self.device)
         carrier.packing = self
         found: torch.Tensor = carrier
         return found
