@@ -1,6 +1,7 @@
 """Fill docs/performance.md from the results of ``collm bench``: python benchmarks/performance.py runs/bench-vs
 
-With a second folder, of ``collm bench --parts sweeps --sweeps turns --shape 100M``, also the sweep of a larger model. Between ``<!-- bench NAME -->`` and ``<!-- end -->`` stands the table of that name, ``made with`` what it was measured on.
+With a second folder, of ``collm bench --parts sweeps --sweeps turns --shape 100M``, also the sweep of a larger model.
+Between ``<!-- bench NAME -->`` and ``<!-- end -->`` stands the table of that name, ``made with`` what it was measured on.
 """
 
 from __future__ import annotations
