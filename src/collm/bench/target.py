@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Aim:
     lrs: tuple[float, ...]
     """Learning rates of CoMLRL, actor and critic alike; its best counts."""
     seeds: tuple[int, ...]
+    ours: Mapping[str, Any]
+    """Settings of our training over those of the quick preset."""
     problems: int = 96
     """Held-out problems."""
 
@@ -72,7 +74,7 @@ def measure(bench: Bench, aim: Aim) -> Record:
     lrs = aim.lrs
     with bench.ours() as ours:
         for seed in aim.seeds:
-            _load_ours(bench, ours, seed)
+            _load_ours(bench, ours, aim, seed)
             found["ours"].append({"seed": seed, **_reach(bench, ours, aim, lambda: ours.request("round"), ours, None)})
             if bench.python is None:
                 continue
@@ -103,7 +105,7 @@ def ratio(ours: Sequence[Record], theirs: Sequence[Record]) -> Ratio:
     return Ratio(pairs, any(run["censored"] for run in theirs))
 
 
-def _load_ours(bench: Bench, ours: Side, seed: int) -> None:
+def _load_ours(bench: Bench, ours: Side, aim: Aim, seed: int) -> None:
     ours.request(
         "load",
         name="str-build",
@@ -113,7 +115,7 @@ def _load_ours(bench: Bench, ours: Side, seed: int) -> None:
         model="tiny",
         device=bench.device,
         threads=bench.threads,
-        changes=bench.changes,
+        changes={**bench.changes, **aim.ours},
         seed=seed,
     )
 
