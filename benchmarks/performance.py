@@ -53,7 +53,9 @@ def made_with(found: Mapping[str, Any]) -> str:
     versions = [side["versions"] for side in sides if isinstance(side, dict) and "versions" in side]
     used = {name: version for one in versions for name, version in one.items()}
     gpus = ", ".join(machine["gpus"]) or "none"
-    chosen = ", ".join(f"{name} {settings[name]}" for name in ("threads", "device", "rounds", "shape", "memory_shape"))
+    chosen = ", ".join(
+        f"{name} {settings[name]}" for name in ("threads", "device", "rounds", "shape", "memory_shape", "target_budget")
+    )
     look = " A look with small sizes, not a result." if settings["quick"] else ""
     return (
         f"{machine['processor']}, {machine['processors']} processors, {machine['system']}; GPUs: {gpus}. "

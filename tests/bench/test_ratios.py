@@ -78,7 +78,15 @@ def test_the_page_is_filled_from_results() -> None:
     from performance import PAGE, filled
 
     results = {"maac_default": {"ratio": Ratio((3.0,)).record(), "ours": {"versions": {"collm": "0.1.0"}}}}
-    settings = {"threads": 2, "device": "cpu", "rounds": 5, "shape": "0.8M", "memory_shape": "100M", "quick": True}
+    settings = {
+        "threads": 2,
+        "device": "cpu",
+        "rounds": 5,
+        "shape": "0.8M",
+        "memory_shape": "100M",
+        "target_budget": 900.0,
+        "quick": True,
+    }
     page = filled(PAGE.read_text(), summary(settings, results))
     assert "| maac_default | 3.00 | 3.00 | 3.00 | 1 |" in page
     assert "collm 0.1.0" in page

@@ -61,14 +61,19 @@ def draw_target(found: Mapping[str, Any], path: Path) -> Path:
         for place, run in enumerate(found[side]):
             text = label if side == "ours" else f"{label}, learning rate {run['lr']:g}"
             first = place == 0 if side == "ours" else run["seed"] == found[side][0]["seed"]
-            _curve(panel, run["curve"], colour, marker, text if first else None)
+            dash = ("-", "--", ":", "-.")[place % 4] if side == "theirs" else "-"
+            _curve(panel, run["curve"], colour, marker, dash, text if first else None)
     panel.axhline(found["aim"]["score"], color=GREY, linestyle=(0, (5, 3)), linewidth=1.2)
     panel.set_xscale("symlog", linthresh=1)
+    panel.set_xlim(left=0)
     panel.xaxis.set_major_formatter(FuncFormatter(plain))
     finish(panel, "time to target", "seconds of training", "score")
     return save(figure, path)
 
 
-def _curve(panel: Any, curve: Sequence[Mapping[str, float]], colour: str, marker: str, label: str | None) -> None:
+def _curve(
+    panel: Any, curve: Sequence[Mapping[str, float]], colour: str, marker: str, dash: str, label: str | None
+) -> None:
     seconds, scores = [point["seconds"] for point in curve], [point["score"] for point in curve]
-    panel.plot(seconds, scores, color=colour, marker=marker, markersize=3, linewidth=1.2, alpha=0.8, label=label)
+    style = {"color": colour, "marker": marker, "linestyle": dash, "markersize": 3, "linewidth": 1.2}
+    panel.plot(seconds, scores, alpha=0.8, label=label, **style)
