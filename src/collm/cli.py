@@ -6,12 +6,14 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 COMMANDS = {
     "train": "train a team on a task, or resume a run",
     "eval": "measure the team of a run on held-out problems",
     "baseline": "measure teams that are not trained: raw, parallel, pipeline, discussion",
+    "compare": "methods × tasks × seeds on equal budgets, with intervals and a report",
+    "report": "one page for a run, for several runs, or for a comparison",
     "play": "watch a team (or the canonical build) play one problem, turn by turn",
     "analyze": "measure bias, variance and cost of the methods' gradients, in a game or with a team",
     "bench": "measure speed, memory and scaling here, alone or in turn with CoMLRL on equal work",
@@ -37,16 +39,25 @@ def run(arguments: list[str]) -> int:
 
         print(f"collm {__version__}")
         return 0
-    from collm.errors import CollmError, TaskError, unknown_name
+    return guarded(lambda: _command(arguments[0], arguments[1:]))
 
-    name, rest = arguments[0], arguments[1:]
+
+def _command(name: str, rest: list[str]) -> int:
+    from collm.errors import unknown_name
+
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
+    return int(importlib.import_module(f"collm.commands.{name.replace('-', '_')}").main(rest))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Do what a process is for and return its exit status; errors that a person can mend are one message."""
+    from collm.errors import CollmError, TaskError
+
     try:
-        if name not in COMMANDS:
-            raise unknown_name("command", name, COMMANDS)
-        module = importlib.import_module(f"collm.commands.{name.replace('-', '_')}")
-        status = module.main(rest)
+        status = work()
         sys.stdout.flush()
-        return int(status)
+        return status
     except CollmError as error:
         if isinstance(error, TaskError) and error.__cause__ is not None:
             traceback.print_exception(error.__cause__)

@@ -15,7 +15,7 @@ from collm.bench.models import SHAPES, make_model
 from collm.bench.ours import Ours
 from collm.bench.ratios import require_equal
 from collm.bench.side.worker import Record
-from collm.bench.sweeps import SWEEPS
+from collm.bench.sweeps import SWEEPS, with_work, works
 from collm.bench.task import texts
 from collm.bench.workload import Workload
 from collm.errors import BenchError, ConfigError
@@ -126,3 +126,19 @@ def test_nearness_by_hand() -> None:
     assert found["learning_of_bf16"] == pytest.approx(learning / 2e9)
     cache = 2 * 4 * 4 * 32  # keys and values of a token: 4 layers, one head of 32, 4 bytes
     assert found["rollout_of_copy"] == pytest.approx((4 * 4 * (body + head) + 4 * 5 * cache) / 1e9)
+
+
+def test_the_work_of_more_turns_grows_faster_than_their_number() -> None:
+    """Attention over long histories, by the formulas of docs/performance.md; the work of more agents is in proportion."""
+    found = {}
+    for name in ("agents", "turns"):
+        rows = [{"value": getattr(work, name)} for work in works(name, "0.8M", False)]
+        found[name] = with_work({"name": name, "shape": "0.8M", "rows": rows}, False)["work"]["exponent_per_episode"]
+    assert found["agents"] == pytest.approx(1)
+    assert found["turns"] == pytest.approx(1.23, abs=0.005)
+
+
+def test_larger_models_are_swept_with_fewer_episodes() -> None:
+    assert {work.episodes for work in works("turns", "100M", False)} == {4}
+    assert works("turns", "0.8M", False) == SWEEPS["turns"]
+    assert works("episodes", "100M", False) == SWEEPS["episodes"]

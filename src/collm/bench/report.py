@@ -70,6 +70,7 @@ def tables(found: Record) -> list[Table]:
         ),
         Table("memory above imports", ("side", "peak MiB", "after loading MiB"), tuple(_memory(results))),
         Table("time to target", ("run", "seconds", "env steps", "best score"), tuple(_target(results))),
+        Table("time to each score", ("score", "seconds, ours", "CoMLRL, its best rate", "ratios"), tuple(_levels(results))),
         Table(
             "cost and size",
             (
@@ -121,6 +122,13 @@ def _target(results: Mapping[str, Record]) -> Rows:
             name = f"{side}, seed {run['seed']}" + (f", lr {run['lr']:g}" if "lr" in run else "")
             above = "above " if run["censored"] else ""
             yield name, f"{above}{run['seconds']:.1f}", str(run["env_steps"]), f"{run['best']:.1f}"
+
+
+def _levels(results: Mapping[str, Record]) -> Rows:
+    for row in results.get("target", {}).get("levels", []):
+        seconds = (", ".join(f"{value:.1f}" for value in row[side]) for side in ("ours", "theirs"))
+        bound = "at least " if row.get("censored") else ""
+        yield f"{row['level']:g}", *seconds, bound + ", ".join(f"{pair:.1f}" for pair in row["pairs"])
 
 
 def _sweeps(results: Mapping[str, Record]) -> Rows:

@@ -85,6 +85,7 @@ def measure(bench: Bench, aim: Aim) -> Record:
         best = [run for run in found["theirs"] if run["lr"] == lrs[0]]
         found["lr"] = lrs[0]
         found["ratio"] = ratio(found["ours"], best).record()
+        found["levels"] = by_level(found)
     return found
 
 
@@ -103,6 +104,40 @@ def ratio(ours: Sequence[Record], theirs: Sequence[Record]) -> Ratio:
         )
     pairs = tuple(other["seconds"] / mine["seconds"] for mine, other in zip(ours, theirs, strict=True))
     return Ratio(pairs, any(run["censored"] for run in theirs))
+
+
+def by_level(found: Mapping[str, Any]) -> list[Record]:
+    """The ratio at the target and at every tenth point of score below it that a side had to learn for, from the same curves.
+
+    CoMLRL's seconds at a level are those of its fastest learning rate there; where none got there, the ratio is a bound.
+    """
+    start = max(run["curve"][0]["score"] for run in found["ours"])
+    top = found["aim"]["score"]
+    rows = []
+    for level in [*(10.0 * tenth for tenth in range(-10, 11) if start < 10.0 * tenth < top), top]:
+        ours = [_when(run, level) for run in found["ours"]]
+        theirs = [
+            min((_when(run, level) for run in found["theirs"] if run["seed"] == seed), key=lambda end: (end[1], end[0]))
+            for seed in (run["seed"] for run in found["ours"])
+        ]
+        pairs = tuple(other / mine for (mine, _), (other, _) in zip(ours, theirs, strict=True))
+        rows.append(
+            {
+                "level": level,
+                "ours": [seconds for seconds, _ in ours],
+                "theirs": [seconds for seconds, _ in theirs],
+                **Ratio(pairs, any(censored for _, censored in theirs)).record(),
+            }
+        )
+    return rows
+
+
+def _when(run: Record, level: float) -> tuple[float, bool]:
+    """Seconds until a run first measured a level, and False; or all its seconds, and True."""
+    for point in run["curve"]:
+        if point["score"] >= level:
+            return float(point["seconds"]), False
+    return float(run["seconds"]), True
 
 
 def _load_ours(bench: Bench, ours: Side, aim: Aim, seed: int) -> None:

@@ -1,38 +1,81 @@
-"""What a person sees at the end of a training."""
+"""``collm report PATH…``: one page for a run, for several runs, or for a comparison."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from rich.console import Console
-from rich.table import Table
+import tyro
 
-_ROWS = (("final", "final", ".2f", 1.0), ("iou", "IoU %", ".1f", 100.0), ("score", "score", ".1f", 1.0))
+from collm.commands.common import parse, print_json
+from collm.comparison import records
+from collm.comparison.data import Comparison
+from collm.comparison.report import write, write_report
+from collm.comparison.study import FILE
+from collm.errors import ConfigError
+from collm.options import check
 
 
-def print_summary(summary: dict[str, Any]) -> None:
-    """Raw, trained, difference, and where the pictures are."""
-    console = Console(highlight=False)
-    raw, trained = summary["raw"], summary["trained"]
-    table = Table(title=f"{summary['problems']} held-out problems, seed {summary['seed']}", title_justify="left")
-    headings = ("", f"raw ({raw['decoding']})", f"trained ({trained['decoding']})", "difference", "95 % interval")
-    for heading in headings:
-        table.add_column(heading, justify="left" if not heading else "right")
-    for key, label, form, scale in _ROWS:
-        if key in raw:
-            a, b = scale * raw[key], scale * trained[key]
-            low, high = (format(scale * end, f"+{form}") for end in summary["changes"][key]["ci95"])
-            table.add_row(label, format(a, form), format(b, form), format(b - a, f"+{form}"), f"{low} to {high}")
-    for agent, (a, b) in enumerate(zip(raw["contribution"], trained["contribution"], strict=True)):
-        table.add_row(f"contribution {agent}", f"{a:.2f}", f"{b:.2f}", f"{b - a:+.2f}", "")
-    console.print(table)
-    console.print("Intervals: paired bootstrap over problems. They describe this trained team, not the method.")
-    for caveat in summary["caveats"]:
-        console.print(f"Note: {caveat}", markup=False)
-    console.print(f"{summary['env_steps']} env steps in {summary['seconds']:.0f} s of training")
-    run = Path(summary["run"])
-    for name in ("before_after.png", "curves.png", "samples", "summary.json"):
-        if (run / name).exists():
-            console.print(f"  {run / name}", soft_wrap=True)
-    console.print(f"watch them: collm play {summary['task']} --run {run}", soft_wrap=True)
+@dataclasses.dataclass(frozen=True)
+class ReportCommand:
+    """Write a page with tables, curves and samples: of runs that `collm train` made, or of a comparison."""
+
+    paths: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Folders of runs; or one folder of a comparison, or of its SETTING.jsonl records."""
+    out: Path | None = None
+    """Where the report goes; by default into the (first) folder, as report/."""
+    json: bool = False
+    """Print exactly one JSON object on standard output."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    command = parse(ReportCommand, "report", arguments)
+    check(command)
+    if not command.paths:
+        raise ConfigError("name at least one run folder, or the folder of a comparison.")
+    first = command.paths[0]
+    out = command.out or first / "report"
+    line = " ".join(["collm report", *map(str, command.paths)])
+    if is_comparison(first):
+        if len(command.paths) > 1:
+            raise ConfigError(f"{first} is a comparison, which is reported alone. Name it alone, or runs only.")
+        found = write_report(first, out, line)
+    else:
+        folders = of_runs(command.paths)
+        found = write(Comparison([record for record, _ in folders]), out, line, {_key(r): path for r, path in folders})
+    if command.json:
+        print_json(found)
+    else:
+        print(found["page"])
+    return 0
+
+
+def is_comparison(path: Path) -> bool:
+    """Whether a folder holds a comparison, or records of one."""
+    return (path / FILE).is_file() or (
+        path.is_dir() and any(path.glob("*.jsonl")) and not (path / "config.yaml").is_file()
+    )
+
+
+def of_runs(paths: Sequence[Path]) -> list[tuple[records.Record, Path]]:
+    """The records of runs. Runs of one method that differ in more than the seed are arms of their own, named as their
+    folders."""
+    found = [(records.of_run(path), path) for path in dict.fromkeys(paths)]
+    configs: dict[str, list[records.Record]] = {}
+    for record, _ in found:
+        configs.setdefault(record["arm"], []).append(record)
+    for record, path in found:
+        own = configs[record["arm"]]
+        if any(other["config"] != own[0]["config"] for other in own) or _twice(record, own):
+            record["arm"] = path.resolve().name
+    return found
+
+
+def _twice(record: records.Record, others: Sequence[records.Record]) -> bool:
+    return sum(_key(other) == _key(record) for other in others) > 1
+
+
+def _key(record: records.Record) -> tuple[str, str, int]:
+    return record["setting"], record["arm"], record["seed"]

@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     if command.json:
         print_json(summary)
     else:
-        from collm.commands.report import print_summary
+        from collm.commands.outcome import print_summary
 
         print_summary(summary)
     return 0

@@ -12,6 +12,7 @@ import torch
 from collm.credit import Credit, per_decision
 from collm.credit.estimators import reach
 from collm.learning.critic import Critic, Values
+from collm.learning.gradient_signal import GradientSignal
 from collm.learning.policy_update import PolicyUpdate
 from collm.learning.reference import reference_logprobs
 from collm.learning.settings import CriticSettings, PolicySettings
@@ -145,14 +146,20 @@ class Learner:
         heads = self._heads_of(agents, losses)
         items = _together(losses.forest, losses.credit, agents, settings.minibatches)
         per_step = losses.episodes(agents) / max(1, min(settings.minibatches, len(items)))
-        for part in _minibatches(items, settings.epochs, settings.minibatches, (*key, "policy", place)):
+        signal = GradientSignal() if settings.gradient_signal else None
+        for step, part in enumerate(
+            _minibatches(items, settings.epochs, settings.minibatches, (*key, "policy", place))
+        ):
             batch = [decision for item in part for decision in item]
-            records.append(self._policy_step(policy, optimiser, losses, batch, per_step, heads))
+            seen_by = signal if step < settings.minibatches else None
+            records.append(self._policy_step(policy, optimiser, losses, batch, per_step, heads, seen_by))
         policy.version += 1
         _give_back(policy.own)
         for record in records:
             # Later steps see what the earlier ones moved, not how the engine differs.
             record["engine_kl"] = records[0]["engine_kl"]
+            if signal is not None and signal.share is not None:
+                record["gradient_signal"] = signal.share
         return records
 
     def _heads_of(self, agents: Sequence[int], losses: PolicyUpdate) -> dict[int, tuple[Critic, np.ndarray]]:
@@ -175,10 +182,11 @@ class Learner:
         batch: list[int],
         episodes: float,
         heads: dict[int, tuple[Critic, np.ndarray]],
+        signal: GradientSignal | None,
     ) -> Record:
         """One optimiser step on the mean surrogate over episodes: the responses of the batch, per ``episodes``."""
         tally = losses.backward(policy, batch, episodes, heads)
-        step = _step(policy.own, optimiser, tally.loss, self.policy_settings.max_grad_norm)
+        step = _step(policy.own, optimiser, tally.loss, self.policy_settings.max_grad_norm, signal)
         for agent, (critic, _) in heads.items():
             head = _step(critic.model, self.critic_optimisers[agent], tally.loss, self.critic_settings.max_grad_norm)
             step["skipped"] += head["skipped"]
@@ -202,12 +210,20 @@ class Learner:
         return records
 
 
-def _step(model: torch.nn.Module, optimiser: torch.optim.Optimizer, loss: float, max_norm: float | None) -> Record:
+def _step(
+    model: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    loss: float,
+    max_norm: float | None,
+    signal: GradientSignal | None = None,
+) -> Record:
     """Clip and step; a loss or gradient that is not finite skips the step."""
     limit = float("inf") if max_norm is None else max_norm
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), limit).item()
     finite = bool(np.isfinite(loss) and np.isfinite(norm))
     if finite:
+        if signal is not None:
+            signal.see(model, norm, max_norm)
         optimiser.step()
     # Gradients of a large network are as much as its weights: they do not stay.
     optimiser.zero_grad(set_to_none=True)
@@ -226,7 +242,8 @@ def _adamw(model: torch.nn.Module, settings: PolicySettings | CriticSettings) ->
 
 
 def _means(records: list[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([record[name] for record in records])) for name in records[0]} if records else {}
+    names = dict.fromkeys(name for record in records for name in record)
+    return {name: float(np.mean([record[name] for record in records if name in record])) for name in names}
 
 
 def _together(forest: Forest, credit: Credit, agents: Sequence[int], minibatches: int) -> list[list[int]]:

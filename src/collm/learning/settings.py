@@ -65,6 +65,8 @@ class PolicySettings:
     """Gradient-norm clipping, per agent; null for none."""
     weight_decay: Annotated[float, Range(0, 1)] = 0.0
     """Weight decay of AdamW."""
+    gradient_signal: bool = False
+    """Log how much the gradients of an update's minibatches have in common; takes the memory of one more gradient."""
 
 
 @dataclasses.dataclass(frozen=True)

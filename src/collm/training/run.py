@@ -230,6 +230,7 @@ class _Run:
             "trained_decodings": {name: _shown(measured) for name, measured in trained.items()},
             "skipped_steps": self.parts.learner.skipped,
         }
+        self.folder.write_json("trained.json", trained)
         self.folder.write_json("summary.json", summary)
         self._pictures(raw, trained)
         return summary

@@ -34,7 +34,7 @@ class RunFolder:
         """
         run = cls(path)
         if run.path.exists() and not run.path.is_dir():
-            raise RunExistsError(f"{path} is a file, not a folder. Name another folder: --out {_next_free(run.path)}")
+            raise RunExistsError(f"{path} is a file, not a folder. Name another folder: --out {next_free(run.path)}")
         if run._is_used():
             raise RunExistsError(run._refusal(task))
         try:
@@ -138,7 +138,7 @@ class RunFolder:
         return any(entry.name != _LOCK and not entry.is_dir() for entry in self.path.rglob("*"))
 
     def _refusal(self, task: str) -> str:
-        another = f"--out {_next_free(self.path)}"
+        another = f"--out {next_free(self.path)}"
         if not self.config_path.is_file():
             return f"{self.path} exists and is not empty. Begin the run under another name: {another}"
         return (
@@ -151,10 +151,10 @@ class RunFolder:
 def default_path(task: str, method: str, seed: int) -> Path:
     """A path under ``runs/`` that does not exist yet, named after what the run trains."""
     path = Path("runs") / f"{task}-{method}-seed{seed}"
-    return _next_free(path) if path.exists() else path
+    return next_free(path) if path.exists() else path
 
 
-def _next_free(path: Path) -> Path:
+def next_free(path: Path) -> Path:
     number = 2
     while (free := path.with_name(f"{path.name}-{number}")).exists():
         number += 1

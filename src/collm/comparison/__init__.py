@@ -1,0 +1,1 @@
+"""Comparisons: methods × task settings × seeds on equal budgets, their statistics and their report."""

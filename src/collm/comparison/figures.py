@@ -1,0 +1,210 @@
+"""The figures of a comparison. Bands and bars are 95 % intervals over seeds; without them there was one seed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy import stats as distributions
+
+from collm.analysis.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, YELLOW, finish, save, sheet
+from collm.comparison.data import Comparison, Group
+from collm.comparison.tables import pairs
+from collm.evaluation import stats
+from collm.evaluation.stats import Estimate
+
+COLOURS: Mapping[str, str] = {
+    "collm-cc": BLUE,
+    "collm-dc": ORANGE,
+    "magrpo": GREEN,
+    "grpo": YELLOW,
+    "ac": PURPLE,
+    "raw": "#BBBBBB",
+    "parallel": "#999999",
+    "pipeline": "#777777",
+    "discussion": "#444444",
+}
+_OTHERS = (SKY, "#B8A000", "#7A4EAB", "#8C510A", "#01665E", GREY)
+_POINTS = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A figure on the disk."""
+
+    title: str
+    path: Path
+    text: str
+    """What a reader sees in it."""
+
+
+class Drawer:
+    """Draws a comparison into a folder."""
+
+    def __init__(self, found: Comparison, out: Path) -> None:
+        self.found, self.out = found, out
+        rest = [arm for arm in found.arms if arm not in COLOURS]
+        self.colours = {**COLOURS, **{arm: _OTHERS[place % len(_OTHERS)] for place, arm in enumerate(rest)}}
+
+    def all(self) -> Iterator[Drawn]:
+        """Every figure that there is something for."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        yield self._bars()
+        trained = [s for s in self.found.settings if any(group.trained for group in self.found.of(s))]
+        if not trained:
+            return
+        yield self._curves(trained, "env_steps", "env steps", "Training score against env steps", "curves")
+        yield self._curves(trained, "seconds", "seconds of training", "Training score against wall-clock", "seconds")
+        if any(len(group.records) > 1 for group in self.found.groups.values() if group.trained):
+            yield self._profiles(trained)
+            yield self._pairs(trained)
+        yield self._inside(trained)
+        yield self._hardened()
+
+    def _sheet(self, settings: Sequence[str], title: str) -> tuple[Figure, list[Axes]]:
+        columns = min(3, len(settings))
+        rows = -(-len(settings) // columns)
+        figure, axes = sheet(rows, columns, title)
+        for spare in axes.ravel()[len(settings) :]:
+            spare.set_visible(False)
+        return figure, list(axes.ravel()[: len(settings)])
+
+    def _bars(self) -> Drawn:
+        settings = self.found.settings
+        figure, axes = self._sheet(settings, "Held-out score of every arm")
+        for panel, setting in zip(axes, settings, strict=True):
+            groups = self.found.of(setting)
+            for place, group in enumerate(groups):
+                mean = stats.mean(group.scores)
+                panel.barh(place, mean.value, color=self.colours[group.arm], alpha=0.75)
+                _whisker(panel, mean, place)
+                panel.plot(group.scores, [place] * len(group.scores), "|", color="#222222", markersize=5)
+            panel.set_yticks(range(len(groups)), [f"{g.arm} ({len(g.records)})" for g in groups], fontsize=8)
+            panel.invert_yaxis()
+            panel.grid(visible=False, axis="y")
+            finish(panel, setting, "score (0–100)", "", legend=False)
+        text = "Bars: mean over seeds (their number in brackets); lines: 95 % Student interval; ticks: single seeds."
+        return Drawn("Scores", save(figure, self.out / "scores.png"), text)
+
+    def _curves(self, settings: Sequence[str], x: str, label: str, title: str, name: str) -> Drawn:
+        figure, axes = self._sheet(settings, title)
+        for panel, setting in zip(axes, settings, strict=True):
+            for group in self._trained(setting):
+                self._band(panel, group, x)
+            finish(panel, setting, label, "score (0–100)", legend=panel is axes[0])
+        text = "Mean over seeds of the score on each update's training problems, from the raw team on; bands: 95 % Student."
+        return Drawn(title, save(figure, self.out / f"{name}.png"), text)
+
+    def _band(self, panel: Axes, group: Group, x: str) -> None:
+        """The mean of a group's curves where all seeds have one."""
+        curves = []
+        for record, raw in zip(group.records, group.before("score") or [], strict=True):
+            own = record["curve"]
+            curves.append((np.array([0.0, *own[x]]), np.array([raw, *own["score"]])))
+        grid = np.linspace(0, min(places[-1] for places, _ in curves), _POINTS)
+        rows = np.stack([np.interp(grid, *curve) for curve in curves])
+        colour = self.colours[group.arm]
+        panel.plot(grid, rows.mean(0), color=colour, linewidth=1.8, label=group.arm, linestyle=_line(group))
+        if len(rows) > 1:
+            half = distributions.t.ppf(0.975, len(rows) - 1) * rows.std(0, ddof=1) / np.sqrt(len(rows))
+            panel.fill_between(grid, rows.mean(0) - half, rows.mean(0) + half, color=colour, alpha=0.15, linewidth=0)
+
+    def _profiles(self, settings: Sequence[str]) -> Drawn:
+        figure, axes = self._sheet(settings, "Performance profiles: share of seeds above a score")
+        for panel, setting in zip(axes, settings, strict=True):
+            groups = self._trained(setting)
+            low = min(min(group.scores) for group in groups) - 3
+            levels = np.linspace(low, 101, 120)
+            for group in groups:
+                shape = stats.profile(group.scores, levels)
+                colour = self.colours[group.arm]
+                panel.step(levels, shape.share, color=colour, linewidth=1.8, label=group.arm, linestyle=_line(group))
+                panel.fill_between(levels, shape.low, shape.high, color=colour, alpha=0.08, step="pre", linewidth=0)
+            finish(panel, setting, "held-out score", "share of seeds", legend=panel is axes[0])
+        text = "Further right is better; steep means that seeds agree. Bands: Wilson's 95 % at each score."
+        return Drawn("Performance profiles", save(figure, self.out / "profiles.png"), text)
+
+    def _pairs(self, settings: Sequence[str]) -> Drawn:
+        figure, axes = self._sheet(settings, "Differences of the held-out score, seed by seed")
+        for panel, setting in zip(axes, settings, strict=True):
+            found = []
+            for arm, other in pairs([group.arm for group in self._trained(setting)]):
+                gap = self.found.difference(setting, arm, other)
+                if gap is not None and gap.known:
+                    found.append((f"{arm} − {other}", gap))
+            forest(panel, found)
+            finish(panel, setting, "score points", "", legend=False)
+        text = (
+            "Paired over seeds and problems; lines: 95 % Student. Blue: the first is higher; orange: lower; grey: open."
+        )
+        return Drawn("Paired differences", save(figure, self.out / "differences.png"), text)
+
+    def _inside(self, settings: Sequence[str]) -> Drawn:
+        """What learning looked like from within: critics, advantages, gradients."""
+        kinds: list[tuple[str, str, Callable[[Axes], object] | None]] = [
+            ("explained_variance", "critic: explained variance", lambda panel: panel.set_ylim(-0.5, 1)),
+            ("spread", "spread of advantages", None),
+            ("gradient_signal", "gradient: share of signal", None),
+            ("entropy", "entropy, nats per token", None),
+        ]
+        kinds = [kind for kind in kinds if any(g.curve(kind[0]) for s in settings for g in self._trained(s))]
+        figure, axes = sheet(len(settings), len(kinds), "Inside training", height=2.6)
+        for row, setting in zip(axes, settings, strict=True):
+            for panel, (name, title, shape) in zip(row, kinds, strict=True):
+                for group in self._trained(setting):
+                    for steps, values in group.curve(name):
+                        panel.plot(steps, values, color=self.colours[group.arm], alpha=0.5, linewidth=1)
+                if shape is not None:
+                    shape(panel)
+                finish(panel, f"{setting}: {title}" if panel is row[0] else title, "env steps", "", legend=False)
+        text = "One line per seed, in the colours of the curves. The gradient's share that is not signal is variance."
+        return Drawn("Inside training", save(figure, self.out / "inside.png"), text)
+
+    def _hardened(self) -> Drawn:
+        """Score under the released reward and under the one hardened against gaming."""
+        figure, axes = sheet(1, 1, "Reward hacking: released against hardened reward")
+        panel = axes[0, 0]
+        marks = "osD^vP*X"
+        for place, setting in enumerate(self.found.settings):
+            for group in self.found.of(setting):
+                x, y = group.after("score_paper"), group.after("score_hardened")
+                if x and y:
+                    mark = marks[place % len(marks)]
+                    panel.plot(np.mean(x), np.mean(y), mark, color=self.colours[group.arm], markersize=7)
+        for place, setting in enumerate(self.found.settings):
+            panel.plot([], [], marks[place % len(marks)], color=GREY, label=setting)
+        panel.plot([0, 100], [0, 100], color=GREY, linewidth=0.8, linestyle=":")
+        finish(panel, "one mark per arm, in its colour", "score, released reward", "score, hardened reward")
+        text = (
+            "On the dotted line both rewards agree. Far below it a team earns what the released reward pays for, and nobody "
+            "wants."
+        )
+        return Drawn("Hardened against released", save(figure, self.out / "hardened.png"), text)
+
+    def _trained(self, setting: str) -> list[Group]:
+        return [group for group in self.found.of(setting) if group.trained]
+
+
+def _line(group: Group) -> str:
+    """One model in all roles plays another form of the task: dashed."""
+    return "--" if group.records[0]["single"] else "-"
+
+
+def _whisker(panel: Axes, mean: Estimate, place: float, colour: str = "#222222") -> None:
+    if mean.low is not None and mean.high is not None:
+        panel.plot([mean.low, mean.high], [place, place], color=colour, linewidth=1.6)
+
+
+def forest(panel: Axes, found: Sequence[tuple[str, Estimate]]) -> None:
+    """Estimates with their intervals beside each other, against 0."""
+    panel.axvline(0, color=GREY, linewidth=0.8)
+    for place, (_, gap) in enumerate(found):
+        colour = {1: BLUE, -1: ORANGE, 0: GREY}[gap.sign]
+        panel.plot(gap.value, place, "o", color=colour, markersize=5)
+        _whisker(panel, gap, place, colour)
+    panel.set_yticks(range(len(found)), [f"{name} ({gap.seeds})" for name, gap in found], fontsize=8)
+    panel.invert_yaxis()

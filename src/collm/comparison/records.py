@@ -1,0 +1,188 @@
+"""What a comparison keeps of a cell: one JSON object, from which every table and figure is made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from collm import options
+from collm.config import TrainConfig, from_saved
+from collm.errors import ConfigError
+from collm.evaluation.baselines import Baseline
+from collm.methods import METHODS
+from collm.training.metrics import read, to_json
+from collm.training.run_folder import RunFolder
+from collm.training.setup import build_task
+
+Record = dict[str, Any]
+FILE = "record.json"
+_DIGITS = 5
+"""Significant digits that are kept."""
+CURVES: Mapping[str, tuple[str | int, ...]] = {
+    "env_steps": ("env_steps",),
+    "seconds": ("time", "seconds"),
+    "score": ("score",),
+    "entropy": ("entropy",),
+    "explained_variance": ("critic", "explained_variance"),
+    "kl": ("policy", "kl"),
+    "gradient_signal": ("policy", "gradient_signal"),
+}
+"""Name of a curve → where its values are in a line of metrics."""
+
+
+def conditions(config: TrainConfig[Any], budget: int, problems: Sequence[str]) -> Record:
+    """What all cells of a setting have to agree in."""
+    return {
+        "task": config.task_name,
+        "options": options.to_mapping(config.task),
+        "env_steps": budget,
+        "problems": len(problems),
+        "problems_digest": hashlib.blake2b("\n".join(problems).encode(), digest_size=8).hexdigest(),
+    }
+
+
+def team_record(sampled: Baseline, greedy: Baseline) -> Record:
+    """One team on the held-out problems: means under both decodings, and the sampled score problem by problem."""
+    found: Record = {}
+    for baseline in (sampled, greedy):
+        summary = baseline.summary()
+        found[summary.pop("decoding")] = {key: value for key, value in summary.items() if key != "score_ci95"}
+    found["per_problem"] = sampled.evaluation.rows["score"].tolist()
+    return found
+
+
+def curve(records: Iterable[Mapping[str, Any]]) -> Record:
+    """The learning curves of a run: one list per name of ``CURVES``, null where a line has no such value; and what was
+    validated, as pairs of env steps and score."""
+    lines = list(records)
+    found: Record = {name: [_at(line, path) for line in lines] for name, path in CURVES.items()}
+    found["contribution"] = [line.get("contribution") for line in lines]
+    found["spread"] = [_mean(_at(line, ("advantage", "spread"))) for line in lines]
+    found["validation"] = [
+        [line["env_steps"], line["validation"]["score"]] for line in lines if line.get("validation") is not None
+    ]
+    return {name: values for name, values in found.items() if any(value is not None for value in values)}
+
+
+def of_run(path: Path) -> Record:
+    """What a finished run that ``collm train`` made says of itself. Raises ConfigError if it is not finished."""
+    folder = RunFolder.open(path)
+    if not folder.summary_path.is_file() or not (path / "trained.json").is_file():
+        raise ConfigError(f"{path} is not finished. Go on with: collm train --resume {path}")
+    config = from_saved(folder.read_config())
+    summary = json.loads(folder.summary_path.read_text())
+    problems = [problem.id for problem in build_task(config).problems("test")][: summary["problems"]]
+    return compact(
+        {
+            "setting": config.task_name,
+            "arm": config.method,
+            "seed": config.seed,
+            "conditions": conditions(config, config.env_steps, problems),
+            **run_record(config, summary, read(folder.metrics_path)),
+            "before": team_of(path, "raw"),
+            "after": team_of(path, "trained"),
+        }
+    )
+
+
+def run_record(config: TrainConfig[Any], summary: Mapping[str, Any], lines: Iterable[Mapping[str, Any]]) -> Record:
+    """The part of a record that only a trained team has."""
+    values = options.to_mapping(config)
+    return {
+        "method": config.method,
+        "single": METHODS[config.method].single,
+        "model": config.model,
+        "model_hash": summary["model_hash"],
+        "config": {name: own for name, own in values.items() if name not in ("task", "seed")},
+        "env_steps": summary["env_steps"],
+        "seconds": summary["seconds"],
+        "skipped_steps": summary["skipped_steps"],
+        "caveats": summary["caveats"],
+        "curve": curve(lines),
+    }
+
+
+def team_of(run: Path, name: str) -> Record:
+    """What a run measured of its team: ``raw`` or ``trained``."""
+    measured = json.loads((run / f"{name}.json").read_text())
+    found = {decoding: {k: v for k, v in own.items() if k != "per_problem"} for decoding, own in measured.items()}
+    return {**found, "per_problem": measured["sampled"]["per_problem"]["score"]}
+
+
+def compact(value: Any) -> Any:
+    """The value with floats of five significant digits, and without numpy."""
+    if isinstance(value, Mapping):
+        return {key: compact(own) for key, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [compact(own) for own in value]
+    if isinstance(value, (float, np.floating)):
+        return float(f"{value:.{_DIGITS}g}")
+    return value
+
+
+def save(records: Iterable[Record], folder: Path) -> None:
+    """Write ``SETTING.jsonl`` for every setting: a line per cell, in order of arm and seed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings: dict[str, list[Record]] = {}
+    for record in records:
+        settings.setdefault(record["setting"], []).append(record)
+    for name, own in settings.items():
+        lines = [to_json(record) for record in sorted(own, key=lambda r: (r["arm"], r["seed"]))]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def load(folder: Path) -> Iterator[Record]:
+    """The records of a comparison's folder (its finished cells), or of a folder of ``SETTING.jsonl`` files."""
+    for path in sorted(folder.glob(f"cells/*/*/*/{FILE}")):
+        yield json.loads(path.read_text())
+    for path in sorted(folder.glob("*.jsonl")):
+        yield from map(json.loads, path.read_text().splitlines())
+
+
+def require_comparable(records: Iterable[Record]) -> None:
+    """Raise ConfigError with the difference if two cells of a setting disagree in task, budget or evaluation problems."""
+    first: dict[str, Record] = {}
+    for record in records:
+        other = first.setdefault(record["setting"], record)
+        found = difference(other["conditions"], record["conditions"])
+        if found:
+            raise ConfigError(
+                f"{name(other)} and {name(record)} cannot be compared: {found}. Run both with the same task options, "
+                "env steps and test problems, or compare them as two settings."
+            )
+
+
+def name(record: Record) -> str:
+    """The name of a record's cell."""
+    return f"{record['setting']}/{record['arm']}/{record['seed']}"
+
+
+def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """What two nested mappings disagree in, as a person would say it; empty if they are the same."""
+    found = []
+    for key in {**one, **other}:
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            nested = difference(a, b)
+            found += [nested] if nested else []
+        elif a != b:
+            found.append(f"{key.replace('_', ' ')} {a} and {b}")
+    return ", ".join(found)
+
+
+def _at(line: Mapping[str, Any], path: tuple[str | int, ...]) -> Any:
+    value: Any = line
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _mean(table: Any) -> float | None:
+    """Mean over turns and agents of a table with gaps."""
+    values = [value for row in table or [] for value in row if value is not None]
+    return float(np.mean(values)) if values else None

@@ -1,0 +1,193 @@
+"""The report of a comparison: one self-contained page, and its tables and figures as files."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import itertools
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from collm.analysis.folder import Table
+from collm.comparison.data import Comparison, load
+from collm.comparison.figures import Drawer
+from collm.comparison.study import FILE, Cell, to_yaml
+from collm.comparison.tables import tables
+from collm.evaluation import stats
+
+Key = tuple[str, str, int]
+"""Setting, arm and seed."""
+PAGE = "report.html"
+_NAMED = 6
+"""Missing cells that are named one by one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One problem of one run, before and after training."""
+
+    title: str
+    before: str
+    after: str
+    picture: str | None
+
+
+def write_report(folder: Path, out: Path, command: str | None = None) -> dict[str, Any]:
+    """Write the report of the comparison in ``folder`` into ``out``; returns where it is and what it says in short."""
+    found = load(folder)
+    cells = [Cell(record["setting"], record["arm"], record["seed"]) for record in found.records]
+    runs = {(cell.setting, cell.arm, cell.seed): folder / cell.path for cell in cells}
+    return write(found, out, command or f"collm report {folder}", runs, folder)
+
+
+def write(
+    found: Comparison, out: Path, command: str, runs: Mapping[Key, Path], folder: Path | None = None
+) -> dict[str, Any]:
+    """Write ``report.html``, ``tables.md``, CSVs and PNGs; ``runs`` are the run folders of cells, where there are any."""
+    out.mkdir(parents=True, exist_ok=True)
+    made, drawn = tables(found), list(Drawer(found, out / "figures").all())
+    short, warnings, samples = list(summary(found)), list(caveats(found)), list(sampled(found, runs))
+    write_tables(out, made, command)
+    page = _template().render(
+        title=f"Comparison: {', '.join(found.settings)}",
+        subtitle=_subtitle(found),
+        sections=_sections(bool(samples)),
+        short=short,
+        warnings=warnings,
+        tables=made,
+        figures=[{"title": one.title, "text": one.text, "data": embedded(one.path)} for one in drawn],
+        samples=samples,
+        command=command,
+        again=_again(found, folder),
+        plan=to_yaml(found.study) if found.study else "",
+        versions=versions(),
+    )
+    (out / PAGE).write_text(page, encoding="utf-8")
+    return {
+        "page": str(out / PAGE),
+        "figures": [str(one.path) for one in drawn],
+        "missing": [str(cell) for cell in found.missing],
+        "scores": scores(found),
+        "short": short,
+        "warnings": warnings,
+    }
+
+
+def scores(found: Comparison) -> dict[str, Any]:
+    """Setting → arm → its mean score with interval and seeds."""
+    return {
+        setting: {group.arm: dataclasses.asdict(stats.mean(group.scores)) for group in found.of(setting)}
+        for setting in found.settings
+    }
+
+
+def _template() -> jinja2.Template:
+    text = resources.files("collm.comparison").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(text)
+
+
+def _sections(samples: bool) -> list[tuple[str, str]]:
+    names = [("short", "In short"), ("tables", "Scores, time and tokens"), ("figures", "Figures")]
+    return [*names, *([("samples", "Before and after")] if samples else []), ("made", "How this was made")]
+
+
+def _subtitle(found: Comparison) -> str:
+    sizes = sorted({len(group.records) for group in found.groups.values()})
+    seeds = _count(sizes[0], "seed") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} seeds"
+    arms, settings = _count(len(found.arms), "arm"), _count(len(found.settings), "setting")
+    return f"{_count(len(found.records), 'run')}: {arms} in {settings}, {seeds} each."
+
+
+def summary(found: Comparison) -> Iterator[str]:
+    """What a person with one minute should know: per setting the best arm, and what is decided against the others."""
+    for setting in found.settings:
+        groups = found.of(setting)
+        best = max(groups, key=lambda group: float(np.mean(group.scores)))
+        mean = stats.mean(best.scores)
+        line = f"{setting}: {best.arm} scores highest, {mean.text()} over {_count(mean.seeds, 'seed')}"
+        trained = [group.arm for group in groups if group.trained and group is not best]
+        gaps = {arm: found.difference(setting, best.arm, arm) for arm in trained} if best.trained else {}
+        clear = [arm for arm, gap in gaps.items() if gap is not None and gap.sign > 0]
+        open_ = [arm for arm, gap in gaps.items() if gap is not None and gap.sign <= 0]
+        line += f"; higher than {' and '.join(clear)}" if clear else ""
+        line += f"; against {' and '.join(open_)} nothing is decided" if open_ else ""
+        yield line + "."
+
+
+def caveats(found: Comparison) -> Iterator[str]:
+    """What is missing, and what the numbers cannot say."""
+    if missing := found.missing:
+        named = ", ".join(map(str, itertools.islice(missing, _NAMED))) + (" …" if len(missing) > _NAMED else "")
+        yield f"{_count(len(missing), 'planned cell')} not finished, and averaged over nowhere: {named}."
+    lonely = [f"{g.setting}/{g.arm}" for g in found.groups.values() if len(g.records) == 1]
+    if lonely:
+        where = "every arm" if len(lonely) == len(found.groups) else ", ".join(lonely[:_NAMED])
+        yield (
+            f"One seed of {where}: no intervals there, because a single training says nothing about how much trainings "
+            "differ. More: --seeds."
+        )
+    said = dict.fromkeys(text for record in found.records for text in record.get("caveats", []))
+    yield from said
+    skipped = sum(record.get("skipped_steps", 0) for record in found.records)
+    if skipped:
+        yield f"{_count(skipped, 'optimiser step')} skipped because a loss was not finite."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def sampled(found: Comparison, runs: Mapping[Key, Path]) -> Iterator[Sample]:
+    """A problem of the first seed of every trained arm."""
+    for (setting, arm), group in found.groups.items():
+        run = runs.get((setting, arm, group.seeds[0]))
+        if group.trained and run is not None:
+            sample = sample_of(run, f"{setting}, {arm}, seed {group.seeds[0]}")
+            if sample is not None:
+                yield sample
+
+
+def sample_of(run: Path, title: str) -> Sample | None:
+    """The sample of a run, if its files are there."""
+    before, after = (sorted((run / "samples" / when).glob("*.txt")) for when in ("before", "after"))
+    if not before or not after:
+        return None
+    picture = run / "before_after.png"
+    return Sample(title, before[0].read_text(), after[0].read_text(), embedded(picture) if picture.is_file() else None)
+
+
+def _again(found: Comparison, folder: Path | None) -> str:
+    if found.study is None or folder is None:
+        return ""
+    name = next(iter(found.study.settings))
+    return f"collm compare --study {folder / FILE} --out OTHER --only {name}"
+
+
+def embedded(path: Path) -> str:
+    """A PNG as the address of an image, so that the page needs no other file."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def versions() -> str:
+    """What made the page."""
+    names = ("collm", "torch", "transformers", "numpy")
+    return ", ".join([*(f"{name} {metadata.version(name)}" for name in names), f"Python {platform.python_version()}"])
+
+
+def write_tables(out: Path, made: Sequence[Table], command: str) -> None:
+    """``tables.md``, and a CSV of every table."""
+    text = "\n\n".join(table.markdown() for table in made)
+    (out / "tables.md").write_text(f"Made by `{command}`.\n\n{text}\n", encoding="utf-8")
+    folder = out / "tables"
+    folder.mkdir(exist_ok=True)
+    for table in made:
+        name = "".join(letter if letter.isalnum() else "-" for letter in table.title.lower())
+        with (folder / f"{name.strip('-')[:60]}.csv").open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([table.columns, *table.rows])

@@ -1,0 +1,164 @@
+"""Running the cells of a comparison: each a process of its own, several side by side, continued where they stopped."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, Literal
+
+from collm.comparison import records
+from collm.comparison.study import FILE, Cell, Study, read_study, to_yaml
+from collm.errors import ConfigError
+from collm.options import to_mapping
+from collm.training.run_folder import next_free
+
+LOG = "cell.log"
+State = Literal["finished", "running", "failed", "missing"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """Where a cell stands."""
+
+    state: State
+    env_steps: int = 0
+    score: float | None = None
+    """Held-out score of a finished cell, training score of one that runs."""
+    reason: str = ""
+    """Of a cell that failed: the last line it wrote."""
+
+
+def begin(study: Study, folder: Path) -> Study:
+    """Write the plan of a comparison, or check that what ``folder`` holds was planned alike; a plan may grow.
+
+    Raises ConfigError with the first difference for a cell that is finished or begun with other settings.
+    """
+    study.check()
+    plan = folder / FILE
+    if plan.is_file():
+        _require_grown(read_study(plan), study, folder)
+    elif folder.exists() and any(folder.iterdir()):
+        raise ConfigError(
+            f"{folder} holds something that is not a comparison. Begin it under another name: --out {next_free(folder)}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    plan.write_text(to_yaml(study))
+    return study
+
+
+def _require_grown(old: Study, new: Study, folder: Path) -> None:
+    known = set(new.cells())
+    for cell in old.cells():
+        if not (folder / cell.path).is_dir():
+            continue
+        if cell not in known:
+            raise ConfigError(f"{folder} has a cell {cell} that this comparison does not have. {_ways_on(folder)}")
+        found = records.difference(to_mapping(old.config(cell)), to_mapping(new.config(cell)))
+        if found:
+            raise ConfigError(f"{folder} was begun with other settings: {cell} has {found}. {_ways_on(folder)}")
+
+
+def _ways_on(folder: Path) -> str:
+    return f"Go on with what it was begun with, or begin another: --out {next_free(folder)}"
+
+
+class Runner:
+    """Runs cells and knows where each stands."""
+
+    def __init__(self, study: Study, folder: Path, cells: Iterable[Cell]) -> None:
+        self.study, self.folder, self.cells = study, folder, list(cells)
+        self._finished: dict[Cell, Status] = {}
+        self._failed: dict[Cell, str] = {}
+        self._running: dict[Cell, subprocess.Popen[bytes]] = {}
+        self._stopping = threading.Event()
+
+    def run(self, jobs: int, finished: Callable[[Cell, Status], None]) -> bool:
+        """Run what is not finished, ``jobs`` at a time; ``finished`` is called after each. True if all cells are there.
+
+        A cell that fails does not stop the others. After Ctrl-C cells save and stop; KeyboardInterrupt is raised then.
+        """
+        todo = [cell for cell in self.cells if self.status(cell).state != "finished"]
+        with ThreadPoolExecutor(jobs) as pool:
+            futures = {pool.submit(self._play, cell): cell for cell in todo}
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                    finished(futures[future], self.status(futures[future]))
+            except BaseException:
+                self._stop()
+                pool.shutdown(cancel_futures=True)
+                raise
+        return all(self.status(cell).state == "finished" for cell in self.cells)
+
+    def _play(self, cell: Cell) -> None:
+        if self._stopping.is_set():
+            return
+        path = self.folder / cell.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = path.with_name(f"{path.name}.log")
+        command = [
+            sys.executable,
+            "-m",
+            "collm.comparison.cell",
+            str(self.folder),
+            cell.setting,
+            cell.arm,
+            str(cell.seed),
+        ]
+        environment = {**os.environ, "OMP_NUM_THREADS": str(self.study.threads)}
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment, start_new_session=True
+            )
+            self._running[cell] = process
+            status = process.wait()
+        del self._running[cell]
+        if status and not self._stopping.is_set():
+            said = log.read_text(errors="replace").strip().splitlines()
+            self._failed[cell] = said[-1] if said else f"exit status {status}"
+        elif not status:
+            log.unlink()
+
+    def _stop(self) -> None:
+        """Cells finish their update and save."""
+        self._stopping.set()
+        for process in list(self._running.values()):
+            process.terminate()
+
+    def status(self, cell: Cell) -> Status:
+        """Where a cell stands now."""
+        path = self.folder / cell.path
+        if cell in self._running:
+            line = _last_line(path / "metrics.jsonl")
+            return Status("running", int(line.get("env_steps", 0)), line.get("score"))
+        if cell not in self._finished and (path / records.FILE).is_file():
+            found = json.loads((path / records.FILE).read_text())
+            self._finished[cell] = Status("finished", found.get("env_steps", 0), found["after"]["sampled"]["score"])
+        if cell in self._finished:
+            return self._finished[cell]
+        reason = self._failed.get(cell, "")
+        return Status("failed" if reason else "missing", reason=reason)
+
+    def table(self) -> dict[tuple[str, str], list[Status]]:
+        """(setting, arm) → the state of its seeds."""
+        found: dict[tuple[str, str], list[Status]] = collections.defaultdict(list)
+        for cell in self.cells:
+            found[cell.setting, cell.arm].append(self.status(cell))
+        return dict(found)
+
+
+def _last_line(path: Path) -> dict[str, Any]:
+    """The newest whole record of a run that may be writing one."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError:
+        return {}
+    return dict(json.loads(lines[-2])) if len(lines) > 1 else {}

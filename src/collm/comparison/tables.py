@@ -1,0 +1,185 @@
+"""The tables of a comparison: what the paper's has, intervals over seeds, and pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from collm.analysis.folder import Table
+from collm.comparison.data import Comparison, Group, finite
+from collm.evaluation import stats
+from collm.evaluation.stats import Estimate
+
+MEASURES = {
+    "iou": ("IoU %", 100.0),
+    "adjacency": ("same-colour adjacency", 1.0),
+    "coverage": ("coverage %", 100.0),
+    "pass_at_1": ("pass@1 %", 100.0),
+    "pass_at_3": ("pass@3 %", 100.0),
+    "pass_at_5": ("pass@5 %", 100.0),
+    "length_ratio": ("length ratio", 1.0),
+    "jaccard": ("Jaccard", 1.0),
+    "categories": ("transitions", 1.0),
+    "valid": ("valid %", 100.0),
+}
+"""Measures of single tasks that the paper prints, with their unit."""
+
+
+def tables(found: Comparison) -> list[Table]:
+    """Everything that a report says in tables."""
+    made = [paper(found, setting) for setting in found.settings]
+    made += [learning(found, setting) for setting in found.settings]
+    made += [differences(found), improvements(found), pooled(found)]
+    return [table for table in made if table.rows]
+
+
+def paper(found: Comparison, setting: str) -> Table:
+    """A row per arm in the form of the paper's table (section 5): score, time, tokens, and the task's own measures."""
+    groups = found.of(setting)
+    own = [name for name in MEASURES if any(group.after(name) for group in groups)]
+    columns = ("score, mean [95 %]", "greedy", "hardened", "paper score", *(MEASURES[name][0] for name in own))
+    rows = [
+        (
+            group.arm,
+            seeds(group),
+            stats.mean(group.scores).text(),
+            _mean(group.after("score", "greedy")),
+            _mean(group.after("score_hardened")),
+            _mean(group.after("paper_score")),
+            *(_mean(group.after(name), MEASURES[name][1]) for name in own),
+            _mean(group.after("seconds_per_problem"), 1e3, ".0f"),
+            _each(group, "tokens_written", ".0f"),
+            _each(group, "contribution", ".2f"),
+        )
+        for group in groups
+    ]
+    ends = ("ms per problem", "tokens per agent", "contribution")
+    return Table(f"{setting}: held-out problems", ("arm", "seeds", *columns, *ends), tuple(rows))
+
+
+def learning(found: Comparison, setting: str) -> Table:
+    """How each trained arm got there."""
+    groups = [group for group in found.of(setting) if group.trained]
+    rows = []
+    for group in groups:
+        level = _level(groups)
+        times = group.steps_to(level)
+        middle = stats.median(times)
+        reached = f"{finite(times)} of {len(times)}"
+        rows.append(
+            (
+                group.arm,
+                seeds(group),
+                _mean(group.before("score")),
+                stats.iqm(group.scores).text(),
+                stats.mean(group.areas()).text(),
+                f"{reached}; {steps(middle)}",
+                _last(group, "explained_variance"),
+                _last(group, "spread"),
+                _last(group, "gradient_signal"),
+                _mean([float(record["env_steps"]) for record in group.records], 1.0, ",.0f"),
+                _mean([float(record["seconds"]) for record in group.records], 1.0, ".0f"),
+            )
+        )
+    goal = f"reached {_level(groups):.0f}; median env steps" if groups else ""
+    columns = ("arm", "seeds", "raw", "IQM [95 %]", "area under the curve", goal)
+    rest = ("explained variance", "spread of advantages", "gradient: signal", "env steps", "seconds")
+    return Table(f"{setting}: training", (*columns, *rest), tuple(rows))
+
+
+def _level(groups: Sequence[Group]) -> float:
+    """The level whose time is compared: nine tenths of the way from the raw team to the best arm, rounded down."""
+    best = max(float(np.mean(group.scores)) for group in groups)
+    raw = float(np.mean([np.mean(group.before("score") or 0.0) for group in groups]))
+    return math.floor(raw + 0.9 * (best - raw))
+
+
+def steps(middle: Estimate) -> str:
+    """A median of env steps of which some may be beyond the budget."""
+
+    def one(value: float) -> str:
+        return "beyond" if math.isinf(value) else f"{value:,.0f}"
+
+    if middle.low is None or middle.high is None:
+        return one(middle.value)
+    return f"{one(middle.value)} [{one(middle.low)}, {one(middle.high)}]"
+
+
+def differences(found: Comparison) -> Table:
+    """Score of the first trained arm minus each other one's, seed by seed on the same problems."""
+    rows = []
+    for setting in found.settings:
+        trained = [group.arm for group in found.of(setting) if group.trained]
+        for arm, other in pairs(trained):
+            gap = found.difference(setting, arm, other)
+            if gap is not None:
+                rows.append((f"{setting}: {arm} − {other}", str(gap.seeds), gap.text("+.1f"), verdict(gap)))
+    return Table("Paired differences of the held-out score", ("pair", "seeds", "mean [95 %, Student]", ""), tuple(rows))
+
+
+def pairs(arms: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Every arm with those behind it, in the order of the plan."""
+    for place, arm in enumerate(arms):
+        for other in arms[place + 1 :]:
+            yield arm, other
+
+
+def verdict(gap: Estimate) -> str:
+    """What an interval decides."""
+    if not gap.known:
+        return "one seed: nothing is decided"
+    return {1: "higher", -1: "lower", 0: "undecided"}[gap.sign]
+
+
+def improvements(found: Comparison) -> Table:
+    """P(a seed of one arm scores above a seed of another), per pair, with its mean over settings."""
+    rows = []
+    trained = [arm for arm in found.arms if any(g.arm == arm and g.trained for g in found.groups.values())]
+    for arm, other in pairs(trained):
+        shared = [
+            (found.groups[setting, arm].scores, found.groups[setting, other].scores)
+            for setting in found.settings
+            if (setting, arm) in found.groups and (setting, other) in found.groups
+        ]
+        if shared:
+            mean = stats.mean_improvement([stats.improvement(*pair) for pair in shared])
+            rows.append((f"{arm} over {other}", str(len(shared)), str(mean.seeds), mean.text(".2f")))
+    columns = ("pair", "settings", "fewest seeds", "P(improvement) [95 %]")
+    return Table("Probability of improvement, mean over settings", columns, tuple(rows))
+
+
+def pooled(found: Comparison) -> Table:
+    """Scores of all settings together: arms that are in all of them."""
+    if len(found.settings) < 2:
+        return Table("All settings together", ("arm",), ())
+    rows = []
+    for arm in found.arms:
+        own = [found.groups[s, arm].scores for s in found.settings if (s, arm) in found.groups]
+        if len(own) == len(found.settings):
+            rows.append((arm, str(min(map(len, own))), stats.pooled_iqm(own).text()))
+    columns = ("arm", "fewest seeds", "IQM [95 %, stratified bootstrap]")
+    return Table("All settings together: held-out score", columns, tuple(rows))
+
+
+def seeds(group: Group) -> str:
+    """How many seeds are there, and how many are still to come."""
+    there = len(group.records)
+    return str(there) if there == group.planned else f"{there} of {group.planned}"
+
+
+def _mean(values: Sequence[float] | None, unit: float = 1.0, form: str = ".1f") -> str:
+    return "–" if not values else format(unit * float(np.mean(values)), form if unit != 1 or form != ".1f" else ".1f")
+
+
+def _each(group: Group, measure: str, form: str) -> str:
+    """Per agent, the mean over seeds."""
+    rows = np.array([record["after"]["sampled"].get(measure, []) for record in group.records])
+    return ", ".join(format(value, form) for value in rows.mean(0))
+
+
+def _last(group: Group, curve: str) -> str:
+    """Mean over seeds of the mean over the last half of a training."""
+    found = [float(values[len(values) // 2 :].mean()) for _, values in group.curve(curve)]
+    return "–" if not found else f"{np.mean(found):.2g}"

@@ -1,0 +1,103 @@
+"""Plans of comparisons: what they say, what they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from collm.comparison.runner import begin
+from collm.comparison.study import Cell, read_study, simple, to_yaml
+from collm.errors import ConfigError
+
+PLAN = """
+preset: quick
+seeds: 2
+first_seed: 10
+arms:
+  raw: {}
+  magrpo: {}
+  gentle: {method: collm-cc, values: {policy: {lr: 1.0e-4}}}
+settings:
+  tldr: {}
+  tower:
+    task: str-build
+    env_steps: 512
+    values: {task: {reward: terminal}}
+    seeds: {gentle: 3}
+    arms: [gentle, raw]
+"""
+
+
+def plan(tmp_path: Path, text: str = PLAN) -> Path:
+    path = tmp_path / "plan.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_cells_come_seed_by_seed(tmp_path: Path) -> None:
+    study = read_study(plan(tmp_path))
+    study.check()
+    cells = [str(cell) for cell in study.cells()]
+    first = ["tldr/raw/10", "tldr/magrpo/10", "tldr/gentle/10", "tower/gentle/10", "tower/raw/10"]
+    assert cells[:5] == first
+    assert cells[5:10] == [name.replace("/10", "/11") for name in first]
+    assert cells[10:] == ["tower/gentle/12"]
+
+
+def test_a_cell_has_the_values_of_its_setting_and_of_its_arm(tmp_path: Path) -> None:
+    study = read_study(plan(tmp_path))
+    config = study.config(Cell("tower", "gentle", 12))
+    assert (config.method, config.policy.lr, config.task.reward) == ("collm-cc", 1e-4, "terminal")
+    assert (config.seed, config.env_steps, config.run.threads, config.preset) == (12, 512, 1, "quick")
+    assert study.config(Cell("tldr", "magrpo", 10)).env_steps == study.budget("tldr") == 4032
+    assert study.config(Cell("tldr", "raw", 10)).model == "small"
+
+
+def test_a_plan_survives_its_file(tmp_path: Path) -> None:
+    study = read_study(plan(tmp_path))
+    assert read_study(plan(tmp_path, to_yaml(study))) == study
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("magrpo", "magrpoo", "did you mean 'magrpo'"),
+        ("collm-cc", "colm-cc", "did you mean 'collm-cc'"),
+        ("tldr:", "tlddr:", "did you mean 'tldr'"),
+        ("lr: 1.0e-4", "lrr: 1.0e-4", "tldr, gentle: .*did you mean 'policy.lr'"),
+        ("seeds: 2", "seed: 2", "did you mean 'seeds'"),
+        ("seeds: 2", "seeds: two", "expected int"),
+        ("seeds: 2", "seeds: 0", "at least 1"),
+        ("[gentle, raw]", "[gentel, raw]", "did you mean 'gentle'"),
+        ("{gentle: 3}", "{gentel: 3}", "did you mean 'gentle'"),
+        ("  tower:", "  ../tower:", "names a folder"),
+        ("terminal", "terminall", "did you mean 'terminal'"),
+        ("preset: quick", "preset: quik", "did you mean 'quick'"),
+    ],
+)
+def test_bad_plans_say_what_is_wrong(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_study(plan(tmp_path, PLAN.replace(old, new, 1))).check()
+
+
+def test_a_plan_needs_arms(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'arms' has to name at least one"):
+        read_study(plan(tmp_path, "settings: {tldr: {}}"))
+
+
+def test_a_comparison_may_grow_but_not_change(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    begin(simple(["str-build"], ["magrpo"], 1, 512, "quick", {}), out)
+    (out / Cell("str-build", "magrpo", 0).path).mkdir(parents=True)
+    begin(simple(["str-build", "tldr"], ["magrpo", "raw"], 3, 512, "quick", {}), out)
+    with pytest.raises(ConfigError, match="str-build/magrpo/0 has env steps 512 and 1024"):
+        begin(simple(["str-build"], ["magrpo"], 3, 1024, "quick", {}), out)
+    with pytest.raises(ConfigError, match="has a cell str-build/magrpo/0 that this comparison does not have"):
+        begin(simple(["str-build"], ["raw"], 3, 512, "quick", {}), out)
+
+
+def test_another_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(ConfigError, match="not a comparison"):
+        begin(simple(["tldr"], ["raw"], 1, None, "quick", {}), tmp_path)
