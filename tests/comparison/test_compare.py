@@ -36,7 +36,12 @@ def test_a_comparison_from_beginning_to_report(
     assert said["scores"]["str-build"]["collm-cc"]["seeds"] == 1
     first = (out / Cell("str-build", "collm-cc", 0).path / "record.json").read_bytes()
     found = json.loads(first)
-    assert found["conditions"]["problems"] == len(found["after"]["per_problem"]) == len(found["before"]["per_problem"]) == 6
+    assert (
+        found["conditions"]["problems"]
+        == len(found["after"]["per_problem"])
+        == len(found["before"]["per_problem"])
+        == 6
+    )
     assert found["env_steps"] >= 16
     assert all(tokens > 0 for tokens in found["after"]["sampled"]["tokens_written"])
     assert "gradient_signal" in found["curve"]
@@ -85,17 +90,15 @@ def test_a_cell_that_fails_does_not_stop_the_others(
     ("arguments", "message"),
     [
         ([], "name at least one task"),
-        (["str-bild"], "did you mean 'str-build'"),
-        (["tldr", "--methods", "collm-c"], "did you mean 'collm-cc'"),
+        (["str-bild"], "Did you mean 'str-build'"),
+        (["tldr", "--methods", "collm-c"], "Did you mean 'collm-cc'"),
         (["tldr", "--only", "tldr/raw"], "there is no such cell"),
         (["--study", "nowhere.yaml"], "there is no file nowhere.yaml"),
         (["tldr", "--study", "nowhere.yaml"], "cannot be used with --study"),
         (["tldr", "--env-steps", "0"], "at least 1"),
     ],
 )
-def test_bad_commands(
-    tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_commands(tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["compare", *arguments, "--out", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

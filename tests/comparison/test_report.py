@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import PROBLEMS, record
+from tests.comparison.made import PROBLEMS, record
 
 from collm.comparison import records
 from collm.comparison.data import Comparison, load
@@ -36,9 +36,7 @@ def test_differences_are_paired_over_seeds_and_problems() -> None:
     gap = found.difference("tldr", "collm-cc", "magrpo")
     by_hand = [
         np.mean(a["after"]["per_problem"]) - np.mean(b["after"]["per_problem"])
-        for a, b in zip(
-            found.groups["tldr", "collm-cc"].records, found.groups["tldr", "magrpo"].records, strict=True
-        )
+        for a, b in zip(found.groups["tldr", "collm-cc"].records, found.groups["tldr", "magrpo"].records, strict=True)
     ]
     assert gap is not None
     assert gap.value == pytest.approx(np.mean(by_hand))
@@ -46,7 +44,9 @@ def test_differences_are_paired_over_seeds_and_problems() -> None:
 
 
 def test_only_common_seeds_are_paired() -> None:
-    found = Comparison([record("tldr", arm, seed, 50.0) for arm, seeds in (("a", (0, 1)), ("b", (1, 2))) for seed in seeds])
+    found = Comparison(
+        [record("tldr", arm, seed, 50.0) for arm, seeds in (("a", (0, 1)), ("b", (1, 2))) for seed in seeds]
+    )
     gap = found.difference("tldr", "a", "b")
     assert gap is not None
     assert gap.seeds == 1
@@ -79,7 +79,9 @@ def test_missing_cells_are_named_and_not_averaged_over(tmp_path: Path) -> None:
     assert tables(found)[0].rows[0][:2] == ("collm-cc", "2 of 3")
     said = write(found, tmp_path, "a command", {})
     assert "4 planned cells not finished" in said["warnings"][0]
-    assert said["scores"]["tldr"]["collm-cc"]["value"] == pytest.approx(np.mean(found.groups["tldr", "collm-cc"].scores))
+    assert said["scores"]["tldr"]["collm-cc"]["value"] == pytest.approx(
+        np.mean(found.groups["tldr", "collm-cc"].scores)
+    )
 
 
 def test_one_seed_gives_no_intervals_and_says_why(tmp_path: Path) -> None:
@@ -117,4 +119,4 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
 
 def test_compact_keeps_five_digits() -> None:
     assert records.compact({"a": [1 / 3, np.float64(123456.7)], "b": 7}) == {"a": [0.33333, 123460.0], "b": 7}
-    assert PROBLEMS == len(record("tldr", "a", 0, 1.0)["after"]["per_problem"])
+    assert len(record("tldr", "a", 0, 1.0)["after"]["per_problem"]) == PROBLEMS

@@ -62,18 +62,18 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("magrpo", "magrpoo", "did you mean 'magrpo'"),
-        ("collm-cc", "colm-cc", "did you mean 'collm-cc'"),
-        ("tldr:", "tlddr:", "did you mean 'tldr'"),
-        ("lr: 1.0e-4", "lrr: 1.0e-4", "tldr, gentle: .*did you mean 'policy.lr'"),
-        ("seeds: 2", "seed: 2", "did you mean 'seeds'"),
+        ("magrpo", "magrpoo", "Did you mean 'magrpo'"),
+        ("collm-cc", "colm-cc", "Did you mean 'collm-cc'"),
+        ("tldr:", "tlddr:", "Did you mean 'tldr'"),
+        ("lr: 1.0e-4", "lrr: 1.0e-4", "tldr, gentle: .*Did you mean 'policy.lr'"),
+        ("seeds: 2", "seed: 2", "Did you mean 'seeds'"),
         ("seeds: 2", "seeds: two", "expected int"),
         ("seeds: 2", "seeds: 0", "at least 1"),
-        ("[gentle, raw]", "[gentel, raw]", "did you mean 'gentle'"),
-        ("{gentle: 3}", "{gentel: 3}", "did you mean 'gentle'"),
+        ("[gentle, raw]", "[gentel, raw]", "Did you mean 'gentle'"),
+        ("{gentle: 3}", "{gentel: 3}", "Did you mean 'gentle'"),
         ("  tower:", "  ../tower:", "names a folder"),
-        ("terminal", "terminall", "did you mean 'terminal'"),
-        ("preset: quick", "preset: quik", "did you mean 'quick'"),
+        ("terminal", "terminall", "Did you mean 'terminal'"),
+        ("preset: quick", "preset: quik", "Did you mean 'quick'"),
     ],
 )
 def test_bad_plans_say_what_is_wrong(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -70,7 +70,9 @@ def tables(found: Record) -> list[Table]:
         ),
         Table("memory above imports", ("side", "peak MiB", "after loading MiB"), tuple(_memory(results))),
         Table("time to target", ("run", "seconds", "env steps", "best score"), tuple(_target(results))),
-        Table("time to each score", ("score", "seconds, ours", "CoMLRL, its best rate", "ratios"), tuple(_levels(results))),
+        Table(
+            "time to each score", ("score", "seconds, ours", "CoMLRL, its best rate", "ratios"), tuple(_levels(results))
+        ),
         Table(
             "cost and size",
             (
