@@ -91,7 +91,7 @@ def test_a_cell_that_fails_does_not_stop_the_others(
     [
         ([], "name at least one task"),
         (["str-bild"], "Did you mean 'str-build'"),
-        (["tldr", "--methods", "collm-c"], "Did you mean 'collm-cc'"),
+        (["tldr", "--methods", "magrp"], "Did you mean 'magrpo'"),
         (["tldr", "--only", "tldr/raw"], "there is no such cell"),
         (["--study", "nowhere.yaml"], "there is no file nowhere.yaml"),
         (["tldr", "--study", "nowhere.yaml"], "cannot be used with --study"),

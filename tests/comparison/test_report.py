@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.comparison.made import PROBLEMS, record
 
 from collm.comparison import records
 from collm.comparison.data import Comparison, load
@@ -17,6 +16,7 @@ from collm.comparison.report import write
 from collm.comparison.study import Arm, Setting, Study
 from collm.comparison.tables import tables
 from collm.errors import ConfigError
+from tests.comparison.made import PROBLEMS, record
 
 LEVELS = {"collm-cc": 90.0, "magrpo": 70.0}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -93,6 +94,15 @@ def test_profile_by_hand() -> None:
     assert (found.low[1], found.high[1]) == pytest.approx((0.15, 0.85), abs=0.001)  # Wilson's, 2 of 4
     assert found.high[0] == pytest.approx(1)
     assert found.low[0] == pytest.approx(0.510, abs=0.001)
+
+
+def test_pass_at_k_is_the_share_of_choices_with_a_solution() -> None:
+    """All choices of k among n answers, one by one."""
+    solved = np.array([[1, 0, 0, 1, 0], [0, 0, 0, 0, 0], [0, 1, 0, 0, 0]])
+    for k in (1, 2, 3, 5):
+        chosen = list(itertools.combinations(range(5), k))
+        by_hand = np.mean([[solved[row, list(one)].any() for one in chosen] for row in range(3)])
+        assert stats.pass_at_k(solved, k) == pytest.approx(by_hand)
 
 
 @pytest.mark.parametrize("function", [stats.mean, stats.iqm, stats.median])

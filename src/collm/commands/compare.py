@@ -63,8 +63,10 @@ def main(arguments: Sequence[str]) -> int:
     command = parse(CompareCommand, "compare", arguments)
     check(command)
     folder = command.out or Path("runs/compare")
-    study = begin(_study(command, arguments), folder)
-    runner = Runner(study, folder, _chosen(study, command.only))
+    study = _study(command, arguments)
+    study.check()
+    chosen = _chosen(study, command.only)
+    runner = Runner(begin(study, folder), folder, chosen)
     jobs = command.jobs or max(1, (os.cpu_count() or 1) // study.threads)
     try:
         complete = _run(runner, jobs)

@@ -14,8 +14,9 @@ from collm.comparison.records import Record
 from collm.comparison.study import FILE, Cell, Study, read_study
 from collm.config import TrainConfig, with_changes
 from collm.errors import ConfigError
-from collm.evaluation.baselines import measure
+from collm.evaluation.baselines import answers, measure
 from collm.evaluation.samples import write_samples
+from collm.evaluation.stats import pass_at_k
 from collm.methods import METHODS
 from collm.models.base import weights_hash
 from collm.models.policy import Policy
@@ -29,6 +30,8 @@ from collm.training.setup import build_task
 from collm.training.team import team_of
 
 _SAMPLES = 4
+_SOLVED, _TRIES = "all_tests_passed", (1, 3, 5)
+"""The measure of tasks that count solved problems, and the k of their pass@k."""
 
 
 def play(study: Study, cell: Cell, folder: Path) -> Record:
@@ -93,7 +96,11 @@ def _measured(
     )
     if samples is not None:
         write_samples(task, sampled.evaluation.episodes[:_SAMPLES], samples)
-    return records.team_record(sampled, greedy)
+    found = records.team_record(sampled, greedy)
+    if _SOLVED in sampled.evaluation.rows:
+        solved = answers(protocol, task, team, problems, config.sampling, key, _SOLVED, max(_TRIES))
+        found["sampled"] |= {f"pass_at_{k}": pass_at_k(solved, k) for k in _TRIES}
+    return found
 
 
 def main(arguments: Sequence[str]) -> int:

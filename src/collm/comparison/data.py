@@ -77,7 +77,9 @@ class Group:
 
 
 def _values(rows: Sequence[Mapping[str, float]], measure: str) -> list[float] | None:
-    return [float(row[measure]) for row in rows] if all(measure in row for row in rows) else None
+    if not all(isinstance(row.get(measure), (int, float)) for row in rows):
+        return None
+    return [float(row[measure]) for row in rows]
 
 
 class Comparison:

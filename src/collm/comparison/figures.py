@@ -123,7 +123,10 @@ class Drawer:
                 shape = stats.profile(group.scores, levels)
                 colour = self.colours[group.arm]
                 panel.step(levels, shape.share, color=colour, linewidth=1.8, label=group.arm, linestyle=_line(group))
-                panel.fill_between(levels, shape.low, shape.high, color=colour, alpha=0.08, step="pre", linewidth=0)
+                # Where all seeds are above or below, the bands of all arms are the same, and would cover each other.
+                inside = (levels >= min(group.scores) - 1) & (levels <= max(group.scores) + 1)
+                ends = (shape.low[inside], shape.high[inside])
+                panel.fill_between(levels[inside], *ends, color=colour, alpha=0.1, step="pre", linewidth=0)
             finish(panel, setting, "held-out score", "share of seeds", legend=panel is axes[0])
         text = "Further right is better; steep means that seeds agree. Bands: Wilson's 95 % at each score."
         return Drawn("Performance profiles", save(figure, self.out / "profiles.png"), text)

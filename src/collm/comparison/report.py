@@ -19,7 +19,7 @@ from collm.analysis.folder import Table
 from collm.comparison.data import Comparison, load
 from collm.comparison.figures import Drawer
 from collm.comparison.study import FILE, Cell, to_yaml
-from collm.comparison.tables import tables
+from collm.comparison.tables import details, tables
 from collm.evaluation import stats
 
 Key = tuple[str, str, int]
@@ -52,9 +52,9 @@ def write(
 ) -> dict[str, Any]:
     """Write ``report.html``, ``tables.md``, CSVs and PNGs; ``runs`` are the run folders of cells, where there are any."""
     out.mkdir(parents=True, exist_ok=True)
-    made, drawn = tables(found), list(Drawer(found, out / "figures").all())
+    made, closer, drawn = tables(found), details(found), list(Drawer(found, out / "figures").all())
     short, warnings, samples = list(summary(found)), list(caveats(found)), list(sampled(found, runs))
-    write_tables(out, made, command)
+    write_tables(out, [*made, *closer], command)
     page = _template().render(
         title=f"Comparison: {', '.join(found.settings)}",
         subtitle=_subtitle(found),
@@ -62,6 +62,7 @@ def write(
         short=short,
         warnings=warnings,
         tables=made,
+        details=closer,
         figures=[{"title": one.title, "text": one.text, "data": embedded(one.path)} for one in drawn],
         samples=samples,
         command=command,
@@ -94,8 +95,9 @@ def _template() -> jinja2.Template:
 
 
 def _sections(samples: bool) -> list[tuple[str, str]]:
-    names = [("short", "In short"), ("tables", "Scores, time and tokens"), ("figures", "Figures")]
-    return [*names, *([("samples", "Before and after")] if samples else []), ("made", "How this was made")]
+    names = [("short", "In short"), ("figures", "Figures"), ("tables", "Scores, time and tokens")]
+    names += [("samples", "Before and after")] if samples else []
+    return [*names, ("details", "Training and components"), ("made", "How this was made")]
 
 
 def _subtitle(found: Comparison) -> str:

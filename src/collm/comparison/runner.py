@@ -41,7 +41,6 @@ def begin(study: Study, folder: Path) -> Study:
 
     Raises ConfigError with the first difference for a cell that is finished or begun with other settings.
     """
-    study.check()
     plan = folder / FILE
     if plan.is_file():
         _require_grown(read_study(plan), study, folder)

@@ -102,9 +102,10 @@ class Study:
     def config(self, cell: Cell) -> TrainConfig[Any]:
         """The configuration of a cell; of an untrained team that of the method whose form of the task it plays."""
         setting, arm = self.settings[cell.setting], self.arms[cell.arm]
-        method, values = arm.method, merged(setting.values, arm.values)
+        method = arm.method
         if not arm.trained:
             method = next(name for name, row in METHODS.items() if row.single == PROTOCOLS[arm.method].single)
+        values = merged(_without(setting.values, METHODS[method].without), arm.values)
         budget = self.budget(cell.setting)
         own = {"seed": cell.seed, "env_steps": budget, "run": {"threads": self.threads}}
         try:
@@ -134,6 +135,16 @@ class Study:
         for cell in self.cells():
             if cell.seed == self.first_seed:
                 self.config(cell)
+
+
+def _without(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """What all arms have in common, without what means nothing to this one: a critic's settings to a method without one."""
+    kept: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = [name.removeprefix(f"{key}.") for name in names if name.startswith(f"{key}.")]
+        if key not in names:
+            kept[key] = _without(value, inner) if inner and isinstance(value, Mapping) else value
+    return kept
 
 
 def require_method(name: str) -> str:

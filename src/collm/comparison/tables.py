@@ -28,10 +28,19 @@ MEASURES = {
 
 
 def tables(found: Comparison) -> list[Table]:
-    """Everything that a report says in tables."""
-    made = [paper(found, setting) for setting in found.settings]
-    made += [learning(found, setting) for setting in found.settings]
-    made += [differences(found), improvements(found), pooled(found)]
+    """What a report says first: the paper's table per setting, differences, and all settings together."""
+    made = [
+        *(paper(found, setting) for setting in found.settings),
+        differences(found),
+        improvements(found),
+        pooled(found),
+    ]
+    return [table for table in made if table.rows]
+
+
+def details(found: Comparison) -> list[Table]:
+    """What a report says to those who look closer: training, and every component of the reward."""
+    made = [make(found, setting) for setting in found.settings for make in (learning, components)]
     return [table for table in made if table.rows]
 
 
@@ -107,16 +116,39 @@ def steps(middle: Estimate) -> str:
     return f"{one(middle.value)} [{one(middle.low)}, {one(middle.high)}]"
 
 
-def differences(found: Comparison) -> Table:
-    """Score of the first trained arm minus each other one's, seed by seed on the same problems."""
+def components(found: Comparison, setting: str) -> Table:
+    """Every measure that the task has, by arm."""
+    groups = found.of(setting)
+    names = dict.fromkeys(name for group in groups for name in group.records[0]["after"]["sampled"])
     rows = []
-    for setting in found.settings:
-        trained = [group.arm for group in found.of(setting) if group.trained]
-        for arm, other in pairs(trained):
-            gap = found.difference(setting, arm, other)
-            if gap is not None:
-                rows.append((f"{setting}: {arm} − {other}", str(gap.seeds), gap.text("+.1f"), verdict(gap)))
-    return Table("Paired differences of the held-out score", ("pair", "seeds", "mean [95 %, Student]", ""), tuple(rows))
+    for name in names:
+        values = [group.after(name) for group in groups]
+        if name != "problems" and any(values):
+            rows.append((name, *("–" if not own else f"{np.mean(own):.3g}" for own in values)))
+    return Table(
+        f"{setting}: all measures, means over seeds", ("measure", *(group.arm for group in groups)), tuple(rows)
+    )
+
+
+def differences(found: Comparison) -> Table:
+    """Held-out score of one trained arm minus another's, seed by seed on the same problems, in every setting."""
+    rows = []
+    for arm, other in pairs(trained_arms(found)):
+        gaps = [found.difference(setting, arm, other) for setting in found.settings]
+        if any(gaps):
+            rows.append((f"{arm} − {other}", *("–" if gap is None else _marked(gap) for gap in gaps)))
+    title = "Paired differences of the held-out score: mean [95 %, Student], seeds; ▲ higher, ▼ lower, ? undecided"
+    return Table(title, ("pair", *found.settings), tuple(rows))
+
+
+def _marked(gap: Estimate) -> str:
+    mark = {1: "▲", -1: "▼", 0: "?"}[gap.sign] if gap.known else ""
+    return f"{gap.text('+.1f')}, {gap.seeds} {mark}".strip()
+
+
+def trained_arms(found: Comparison) -> list[str]:
+    """The arms that were trained, in the order of the plan."""
+    return [arm for arm in found.arms if any(g.arm == arm and g.trained for g in found.groups.values())]
 
 
 def pairs(arms: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -126,18 +158,10 @@ def pairs(arms: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield arm, other
 
 
-def verdict(gap: Estimate) -> str:
-    """What an interval decides."""
-    if not gap.known:
-        return "one seed: nothing is decided"
-    return {1: "higher", -1: "lower", 0: "undecided"}[gap.sign]
-
-
 def improvements(found: Comparison) -> Table:
     """P(a seed of one arm scores above a seed of another), per pair, with its mean over settings."""
     rows = []
-    trained = [arm for arm in found.arms if any(g.arm == arm and g.trained for g in found.groups.values())]
-    for arm, other in pairs(trained):
+    for arm, other in pairs(trained_arms(found)):
         shared = [
             (found.groups[setting, arm].scores, found.groups[setting, other].scores)
             for setting in found.settings

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from collm.evaluation.evaluate import Evaluation, measured, one_each
+from collm.evaluation.evaluate import Evaluation, measured, measures, one_each
 from collm.evaluation.stats import paired_interval
 from collm.models.policy import Policy
 from collm.randomness import Key
-from collm.rollout.collector import at_once
+from collm.rollout.collector import Job, at_once
 from collm.rollout.protocols import Play, Protocol, play
 from collm.rollout.sampling import Sampling
 from collm.tasks.protocol import Problem, Task
@@ -43,6 +43,23 @@ class Baseline:
             "tokens_written": self.written.mean(0).tolist(),
             "silent": self.silent,
         }
+
+
+def answers(
+    protocol: Protocol,
+    task: Task,
+    policies: Sequence[Policy],
+    problems: Sequence[Problem],
+    sampling: Sampling,
+    key: tuple[Key, ...],
+    measure: str,
+    number: int,
+) -> np.ndarray:
+    """One measure of ``number`` independent episodes of every problem: (problems, number). The first are those of
+    :func:`measure`."""
+    jobs = [Job(problem, group, sample) for group, problem in enumerate(problems) for sample in range(number)]
+    plays = [one for part in at_once(jobs) for one in play(protocol, task, policies, part, sampling, key)]
+    return np.array([measures(task, one.episode)[measure] for one in plays]).reshape(len(problems), number)
 
 
 def measure(

@@ -139,8 +139,10 @@ def improvement(ours: Sequence[float], others: Sequence[float]) -> Estimate:
         spread = p * (1 - p) / (len(x) * len(y)) * (1 + size * ((1 - p) / (2 - p) + p / (1 + p)))
         return abs(value - p) - z * math.sqrt(spread)
 
-    low = 0.0 if value == 0 else optimize.brentq(beyond, 1e-12, value)
-    high = 1.0 if value == 1 else optimize.brentq(beyond, value, 1 - 1e-12)
+    # At 0 and 1 themselves the spread is 0, which is not the root that is meant.
+    inner = min(max(value, 1e-9), 1 - 1e-9)
+    low = 0.0 if value == 0 else optimize.brentq(beyond, 1e-12, inner)
+    high = 1.0 if value == 1 else optimize.brentq(beyond, inner, 1 - 1e-12)
     return Estimate(value, float(low), float(high), n)
 
 
@@ -184,6 +186,14 @@ def steps_to(steps: np.ndarray, scores: np.ndarray, level: float) -> float:
     """Env steps at which a curve (points,) first reaches the level; infinite if it was not reached (censored)."""
     there = np.flatnonzero(scores >= level)
     return float(steps[there[0]]) if len(there) else math.inf
+
+
+def pass_at_k(solved: np.ndarray, k: int) -> float:
+    """Mean over problems of the chance that one of k answers solves it: 1 − C(n − m, k)/C(n, k) with m of n answers right,
+    from ``solved`` (problems, answers) (Chen et al. 2021, section 2.1)."""
+    problems, n = solved.shape
+    wrong = n - solved.sum(1)
+    return float(np.mean([1 - math.comb(int(left), k) / math.comb(n, k) for left in wrong])) if problems else math.nan
 
 
 def median(values: Sequence[float]) -> Estimate:
