@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from collm.comparison.study import Cell, Study, read_study, simple
 from collm.config import read_yaml
 from collm.errors import ConfigError
 from collm.options import Range, check
+from collm.training.run_folder import RunFolder
 
 _FREE = 2.0
 """The live table is drawn anew this often, per second: cells write a line of metrics about every second."""
@@ -69,7 +71,8 @@ def main(arguments: Sequence[str]) -> int:
     runner = Runner(begin(study, folder), folder, chosen)
     jobs = command.jobs or max(1, (os.cpu_count() or 1) // study.threads)
     try:
-        complete = _run(runner, jobs)
+        with RunFolder(folder).lock():
+            complete = _run(runner, jobs)
     except KeyboardInterrupt:
         note(f"stopped; what was learned is saved. Go on with: collm compare {' '.join(arguments)}")
         return 130
@@ -114,11 +117,17 @@ def _begins(cell: Cell, part: str) -> bool:
 
 
 def _run(runner: Runner, jobs: int) -> bool:
+    signal.signal(signal.SIGTERM, _as_interrupt)
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         return runner.run(jobs, lambda cell, status: note(plain_line(runner, cell, status)))
     with Live(console=console, get_renderable=lambda: live_table(runner), refresh_per_second=_FREE):
         return runner.run(jobs, _silent)
+
+
+def _as_interrupt(number: int, frame: Any) -> None:
+    """Whoever ends the process politely means the cells too."""
+    raise KeyboardInterrupt
 
 
 def _silent(cell: Cell, status: Status) -> None:

@@ -1,0 +1,82 @@
+"""The claims table: each sentence of the paper's abstract against our numbers, by the rules of docs/results/protocol.md."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from collm.analysis.folder import Table
+from collm.comparison.data import Comparison
+from collm.evaluation import stats
+from collm.evaluation.stats import Estimate
+
+EQUAL = 3.0
+"""Score points within which an interval has to lie for two methods to be called about equal."""
+SUPPORTED, AGAINST, UNDECIDED = "supported", "not supported", "undecided"
+FLAGSHIP = "flagship"
+SHORT = ("tldr", "arxiv")
+"""One turn, and its reward at once."""
+
+
+def table(studies: Mapping[str, Comparison]) -> Table:
+    """A row per claim; what has no data yet is left out."""
+    rows: list[tuple[str, ...]] = []
+    if "main" in studies:
+        found = studies["main"]
+        rows += _equal(found)
+        rows += _higher(found, "collm-dc", "With sparse reward and several turns CoLLM-CC is better than CoLLM-DC")
+        rows += _higher(found, "magrpo", "With sparse reward and several turns CoLLM-CC is better than Monte Carlo")
+        rows += _samples(found)
+    return Table("Claims", ("claim", "our numbers", "verdict at our scale"), tuple(rows))
+
+
+def _equal(found: Comparison) -> list[tuple[str, ...]]:
+    rows = []
+    for other, name in (("collm-dc", "CoLLM-DC"), ("magrpo", "Monte Carlo (MAGRPO)")):
+        gaps = {s: found.difference(s, "collm-cc", other) for s in SHORT}
+        known = {s: gap for s, gap in gaps.items() if gap is not None and gap.known}
+        if known:
+            text = "; ".join(f"{s} {gap.text('+.1f')}, {gap.seeds} seeds" for s, gap in known.items())
+            claim = (
+                f"With short horizons and dense reward CoLLM-CC and {name} are about equal (within {EQUAL:g} points)"
+            )
+            rows.append((claim, f"collm-cc − {other}: {text}", equality(list(known.values()))))
+    return rows
+
+
+def equality(gaps: Sequence[Estimate]) -> str:
+    """About equal if all intervals lie within the margin; not if one lies outside."""
+    ends = [(gap.low or 0.0, gap.high or 0.0) for gap in gaps]
+    if all(low > -EQUAL and high < EQUAL for low, high in ends):
+        return SUPPORTED
+    return AGAINST if any(low > EQUAL or high < -EQUAL for low, high in ends) else UNDECIDED
+
+
+def _higher(found: Comparison, other: str, claim: str) -> list[tuple[str, ...]]:
+    gap = found.difference(FLAGSHIP, "collm-cc", other)
+    if gap is None or not gap.known:
+        return []
+    verdict = {1: SUPPORTED, -1: AGAINST, 0: UNDECIDED}[gap.sign]
+    if verdict == UNDECIDED and gap.high is not None and gap.high < EQUAL:
+        verdict = AGAINST
+    return [(claim, f"flagship, collm-cc − {other}: {gap.text('+.1f')}, {gap.seeds} paired seeds", verdict)]
+
+
+def _samples(found: Comparison) -> list[tuple[str, ...]]:
+    """Env steps of Monte Carlo over those of CoLLM-CC until a training score of 80, seed by seed."""
+    pair = [found.groups.get((FLAGSHIP, arm)) for arm in ("magrpo", "collm-cc")]
+    if pair[0] is None or pair[1] is None:
+        return []
+    times = [dict(zip(group.seeds, group.steps_to(80), strict=True)) for group in pair if group is not None]
+    common = sorted(set(times[0]) & set(times[1]))
+    whole = [seed for seed in common if not math.isinf(times[0][seed]) and not math.isinf(times[1][seed])]
+    if len(whole) < 2:
+        return []
+    logs = stats.mean([math.log(times[0][seed] / times[1][seed]) for seed in whole])
+    low, high = math.exp(logs.low or 0.0), math.exp(logs.high or 0.0)
+    verdict = SUPPORTED if low > 1 else AGAINST if high < 1.1 else UNDECIDED
+    text = (
+        f"flagship, env steps to a training score of 80, magrpo / collm-cc: {math.exp(logs.value):.2f} "
+        f"[{low:.2f}, {high:.2f}], {len(whole)} of {len(common)} paired seeds (both got there)"
+    )
+    return [("Monte Carlo needs many more samples than CoLLM-CC", text, verdict)]

@@ -1,0 +1,73 @@
+"""The map: for which horizon, reward and visibility the central critic pays, from the study ``map``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from collm.analysis.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, finish, save, sheet
+from collm.analysis.folder import Table
+from collm.comparison.data import Comparison
+from collm.evaluation.stats import Estimate
+
+STUDY = "map"
+HORIZONS = (1, 2, 4, 8)
+FORMS = {
+    ("dense", "visible"): ("dense, partner visible", BLUE, "o", -0.09),
+    ("dense", "hidden"): ("dense, partner hidden", GREEN, "s", -0.03),
+    ("terminal", "visible"): ("terminal, partner visible", ORANGE, "^", 0.03),
+    ("terminal", "hidden"): ("terminal, partner hidden", PURPLE, "D", 0.09),
+}
+"""Reward and visibility → label, colour, mark, and a shift, so that intervals do not cover each other."""
+CONTRASTS = (("collm-cc", "collm-dc"), ("collm-cc", "magrpo"))
+
+
+def setting(horizon: int, reward: str, partner: str) -> str:
+    """The name of a setting in the plan."""
+    return f"h{horizon}-{reward}-{partner}"
+
+
+def points(found: Comparison) -> Iterator[tuple[int, tuple[str, str], tuple[str, str], Estimate]]:
+    """Horizon, form and contrast of every difference that there is."""
+    for contrast in CONTRASTS:
+        for form in FORMS:
+            for horizon in HORIZONS:
+                gap = found.difference(setting(horizon, *form), *contrast)
+                if gap is not None:
+                    yield horizon, form, contrast, gap
+
+
+def draw(studies: Mapping[str, Comparison], out: Path) -> None:
+    """One figure: both contrasts against the horizon, a line per form."""
+    if STUDY not in studies:
+        return
+    found = list(points(studies[STUDY]))
+    figure, axes = sheet(1, len(CONTRASTS), "Where a central critic pays (StrBuild, persistent world)", height=4.2)
+    for panel, contrast in zip(axes[0], CONTRASTS, strict=True):
+        panel.axhline(0, color=GREY, linewidth=0.9)
+        for form, (label, colour, mark, shift) in FORMS.items():
+            own = [(horizon, gap) for horizon, at, of, gap in found if at == form and of == contrast]
+            places = [HORIZONS.index(horizon) + shift for horizon, _ in own]
+            panel.plot(places, [gap.value for _, gap in own], mark, color=colour, label=label, markersize=6)
+            for place, (_, gap) in zip(places, own, strict=True):
+                if gap.low is not None and gap.high is not None:
+                    panel.plot([place, place], [gap.low, gap.high], color=colour, linewidth=1.6)
+        panel.set_xticks(range(len(HORIZONS)), [str(horizon) for horizon in HORIZONS])
+        finish(panel, " − ".join(contrast), "turns", "held-out score, difference", legend=panel is axes[0][0])
+    out.mkdir(parents=True, exist_ok=True)
+    save(figure, out / "map.png")
+
+
+def table(studies: Mapping[str, Comparison]) -> Table:
+    """The numbers of the figure."""
+    rows = []
+    if STUDY in studies:
+        found = {(horizon, form, contrast): gap for horizon, form, contrast, gap in points(studies[STUDY])}
+        for horizon in HORIZONS:
+            for form, (label, *_) in FORMS.items():
+                gaps = [found.get((horizon, form, contrast)) for contrast in CONTRASTS]
+                if any(gaps):
+                    texts = ("–" if gap is None else f"{gap.text('+.1f')}, {gap.seeds}" for gap in gaps)
+                    rows.append((f"{horizon} turns, {label}", *texts))
+    names = (" − ".join(contrast) for contrast in CONTRASTS)
+    return Table("Differences of the held-out score: mean [95 %, Student], seeds", ("setting", *names), tuple(rows))
