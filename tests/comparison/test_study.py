@@ -26,6 +26,7 @@ settings:
     values: {task: {reward: terminal}}
     seeds: {gentle: 3}
     arms: [gentle, raw]
+    arm_values: {raw: {sampling: {max_new_tokens: 77}}}
 """
 
 
@@ -52,6 +53,8 @@ def test_a_cell_has_the_values_of_its_setting_and_of_its_arm(tmp_path: Path) -> 
     assert (config.seed, config.env_steps, config.run.threads, config.preset) == (12, 512, 1, "quick")
     assert study.config(Cell("tldr", "magrpo", 10)).env_steps == study.budget("tldr") == 4032
     assert study.config(Cell("tldr", "raw", 10)).model == "small"
+    tokens = [study.config(Cell(name, "raw", 10)).sampling.max_new_tokens for name in ("tldr", "tower")]
+    assert tokens == [96, 77]
 
 
 def test_a_plan_survives_its_file(tmp_path: Path) -> None:
@@ -71,6 +74,7 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
         ("seeds: 2", "seeds: 0", "at least 1"),
         ("[gentle, raw]", "[gentel, raw]", "Did you mean 'gentle'"),
         ("{gentle: 3}", "{gentel: 3}", "Did you mean 'gentle'"),
+        ("{raw: {s", "{rwa: {s", "Did you mean 'raw'"),
         ("  tower:", "  ../tower:", "names a folder"),
         ("terminal", "terminall", "Did you mean 'terminal'"),
         ("preset: quick", "preset: quik", "Did you mean 'quick'"),

@@ -35,6 +35,8 @@ class Setting:
     """Arm → its number of seeds, where that differs."""
     arms: tuple[str, ...] | None = None
     """The arms that are run here; by default all."""
+    arm_values: Any = dataclasses.field(default_factory=dict)
+    """Arm → settings of its own in this setting, over all others."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +107,8 @@ class Study:
         method = arm.method
         if not arm.trained:
             method = next(name for name, row in METHODS.items() if row.single == PROTOCOLS[arm.method].single)
-        values = merged(_without(setting.values, METHODS[method].without), arm.values)
+        own_here = setting.arm_values.get(cell.arm, {})
+        values = merged(_without(setting.values, METHODS[method].without), arm.values, own_here)
         budget = self.budget(cell.setting)
         own = {"seed": cell.seed, "env_steps": budget, "run": {"threads": self.threads}}
         try:
@@ -129,7 +132,7 @@ class Study:
         if self.seeds < 1:
             raise ConfigError(f"seeds = {self.seeds}: must be at least 1.")
         for name, setting in self.settings.items():
-            for arm in (*setting.seeds, *(setting.arms or ())):
+            for arm in (*setting.seeds, *setting.arm_values, *(setting.arms or ())):
                 if arm not in self.arms:
                     raise unknown_name(f"arm of the setting {name}", arm, self.arms)
         for cell in self.cells():
