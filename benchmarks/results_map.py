@@ -23,8 +23,8 @@ CONTRASTS = (("collm-cc", "collm-dc"), ("collm-cc", "magrpo"))
 
 
 def setting(horizon: int, reward: str, partner: str) -> str:
-    """The name of a setting in the plan."""
-    return f"h{horizon}-{reward}-{partner}"
+    """The name of a setting in the plan; with one turn all forms are the same."""
+    return "h1" if horizon == 1 else f"h{horizon}-{reward}-{partner}"
 
 
 def points(found: Comparison) -> Iterator[tuple[int, tuple[str, str], tuple[str, str], Estimate]]:

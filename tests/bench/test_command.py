@@ -53,6 +53,8 @@ def test_our_rates_alone_and_again(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--device", "cuda"], "no CUDA device"),
         (["--target-budget", "0"], "must be above 0"),
         (["--methods"], "--methods"),
+        (["--sweeps"], "--sweeps"),
+        (["--target-ours", "rollout.problems"], "--target-ours rollout.problems: expected KEY=VALUE"),
     ],
 )
 def test_wrong_input(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

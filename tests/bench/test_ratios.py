@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from collm.bench.ratios import Ratio, above_imports, rates, speed_ratio
 from collm.bench.report import summary, tables
 from collm.bench.sweeps import fitted
-from collm.bench.target import _rank, ratio
+from collm.bench.target import _rank, by_level, ratio
 from collm.errors import BenchError
 
 
@@ -91,3 +93,23 @@ def test_the_page_is_filled_from_results() -> None:
     assert "| maac_default | 3.00 | 3.00 | 3.00 | 1 |" in page
     assert "collm 0.1.0" in page
     assert "not a result" in page
+
+
+def run_with(seed: int, *points: tuple[float, float], lr: float | None = None) -> dict[str, Any]:
+    curve = [{"seconds": seconds, "env_steps": 0, "score": score} for seconds, score in points]
+    return {"seed": seed, "lr": lr, "curve": curve, "seconds": points[-1][0], "best": max(score for _, score in points)}
+
+
+def test_times_at_lower_scores_take_the_other_sides_faster_rate() -> None:
+    found = {
+        "aim": {"score": 65.0},
+        "ours": [run_with(0, (0, 35), (1, 45), (2, 55), (4, 66))],
+        "theirs": [
+            run_with(0, (0, 35), (10, 41), (20, 44), (100, 50), lr=1e-4),
+            run_with(0, (0, 35), (30, 62), (80, 40), lr=1e-3),
+        ],
+    }
+    rows = {row["level"]: row for row in by_level(found)}
+    assert list(rows) == [40, 50, 60, 65]
+    assert [row["median"] for row in rows.values()] == [10, 15, 7.5, 20]
+    assert [row.get("censored", False) for row in rows.values()] == [False, False, False, True]
