@@ -19,13 +19,13 @@ from marked import fill
 from collm.comparison import records
 from collm.comparison.data import Comparison
 from collm.comparison.figures import Drawer
-from collm.comparison.study import FILE, read_study
+from collm.comparison.study import FILE, Cell, read_study
 from collm.comparison.tables import details, tables
 
 ROOT = Path(__file__).parent.parent
 RESULTS, IMAGES = ROOT / "docs" / "results", ROOT / "docs" / "images" / "results"
 PLANS, DATA = RESULTS / "plans", RESULTS / "data"
-PAGES = (RESULTS / "README.md", RESULTS / "learning-rates.md", RESULTS / "tables.md")
+PAGES = (RESULTS / "README.md", RESULTS / "tuning.md", RESULTS / "tables.md")
 
 
 def main() -> None:
@@ -72,6 +72,21 @@ def filled(page: str, found: Mapping[str, Comparison]) -> str:
         page = fill(page, f"results {name}: state", state(study))
     page = fill(page, "results claims", results_claims.table(found).markdown())
     return fill(page, "results map", results_map.table(found).markdown())
+
+
+def cell_of(record: records.Record) -> Cell:
+    """Which cell a record is of."""
+    return Cell(record["setting"], record["arm"], record["seed"])
+
+
+def waiting(part: str, found: Mapping[str, Comparison]) -> bool:
+    """Whether a generated part is of a study, or of a setting of one, that has no data yet."""
+    name, _, rest = part.removeprefix("results ").partition(": ")
+    if name not in found:
+        return (PLANS / f"{name}.yaml").is_file()
+    plan = found[name].study
+    setting = rest.partition(": ")[0]
+    return plan is not None and setting in plan.settings and setting not in found[name].settings
 
 
 def state(found: Comparison) -> str:

@@ -28,7 +28,7 @@ COLOURS: Mapping[str, str] = {
     "pipeline": "#777777",
     "discussion": "#444444",
 }
-_OTHERS = (SKY, "#B8A000", "#7A4EAB", "#8C510A", "#01665E", GREY)
+_OTHERS = (SKY, ORANGE, GREEN, PURPLE, YELLOW, "#7A4EAB", "#8C510A", "#01665E", "#A50F15", "#5E8C31", BLUE, GREY)
 _POINTS = 60
 
 

@@ -12,6 +12,8 @@ from collm.comparison.data import Comparison, Group, finite
 from collm.evaluation import stats
 from collm.evaluation.stats import Estimate
 
+_PAIRED = 6
+"""With more arms than this, pairs are those with the first arm."""
 MEASURES = {
     "iou": ("IoU %", 100.0),
     "adjacency": ("same-colour adjacency", 1.0),
@@ -152,8 +154,8 @@ def trained_arms(found: Comparison) -> list[str]:
 
 
 def pairs(arms: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Every arm with those behind it, in the order of the plan."""
-    for place, arm in enumerate(arms):
+    """Every arm with those behind it, in the order of the plan; of many arms only the first with each other."""
+    for place, arm in enumerate(arms[:1] if len(arms) > _PAIRED else arms):
         for other in arms[place + 1 :]:
             yield arm, other
 

@@ -1,0 +1,70 @@
+"""docs/results: every table and number there is what the raw data gives, by the command that stands beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import results
+import results_claims
+from marked import names
+
+from collm.comparison.data import Comparison
+from collm.comparison.study import read_study
+from collm.evaluation.stats import Estimate
+
+STUDIES: Mapping[str, Comparison] = results.studies()
+
+
+@pytest.mark.parametrize("page", results.PAGES, ids=lambda page: page.name)
+def test_pages_are_what_the_data_gives(page: Path) -> None:
+    """What `python benchmarks/results.py` writes now."""
+    assert results.filled(page.read_text(), STUDIES) == page.read_text()
+
+
+def test_every_generated_part_has_a_source() -> None:
+    known = {"results claims", "results map"}
+    for name, study in STUDIES.items():
+        tables = [*results.tables(study), *results.details(study)]
+        known |= {f"results {name}: state", *(f"results {name}: {table.title}" for table in tables)}
+    for page in results.PAGES:
+        for part in names(page.read_text(), "results "):
+            assert part in known or results.waiting(part, STUDIES), part
+
+
+@pytest.mark.parametrize("plan", sorted(results.PLANS.glob("*.yaml")), ids=lambda plan: plan.stem)
+def test_plans_can_be_run(plan: Path) -> None:
+    study = read_study(plan)
+    study.check()
+    assert len(set(study.cells())) == len(list(study.cells()))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_data_was_made_by_its_plan(name: str) -> None:
+    """Every record is of a planned cell and has that cell's settings and budget."""
+    found = STUDIES[name]
+    assert found.study is not None
+    planned = set(map(str, found.study.cells()))
+    for record in found.records:
+        cell = results.cell_of(record)
+        assert str(cell) in planned
+        config = found.study.config(cell)
+        assert record["conditions"]["env_steps"] == config.env_steps
+        if "config" in record:
+            assert record["config"]["policy"]["lr"] == pytest.approx(config.policy.lr, rel=1e-4)
+            assert record["config"]["credit"]["lam"] == pytest.approx(config.credit.lam, rel=1e-4)
+            assert record["env_steps"] >= config.env_steps
+            assert record["curve"]["env_steps"][-1] == record["env_steps"]
+
+
+@pytest.mark.parametrize(
+    ("intervals", "verdict"),
+    [
+        ([(-1, 1), (-2.9, 2)], results_claims.SUPPORTED),
+        ([(-1, 1), (-4, 2)], results_claims.UNDECIDED),
+        ([(-1, 1), (3.5, 6)], results_claims.AGAINST),
+    ],
+)
+def test_about_equal(intervals: list[tuple[float, float]], verdict: str) -> None:
+    assert results_claims.equality([Estimate(0.0, *ends, 5) for ends in intervals]) == verdict
