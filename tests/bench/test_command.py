@@ -54,6 +54,7 @@ def test_our_rates_alone_and_again(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--target-budget", "0"], "must be above 0"),
         (["--methods"], "--methods"),
         (["--sweeps"], "--sweeps"),
+        (["--ours", "run.tokenbudget=3"], "Did you mean 'run.token_budget'"),
         (["--target-ours", "rollout.problems"], "--target-ours rollout.problems: expected KEY=VALUE"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from collm import cli
 from collm.comparison.runner import Runner
 from collm.comparison.study import Cell, read_study
+from collm.training.run_folder import RunFolder
 
 CONFIG = """
 task: {train_size: 16, validation_size: 4, test_size: 6, turns: 2, max_length: 2}
@@ -93,6 +94,8 @@ def test_a_cell_that_fails_does_not_stop_the_others(
         (["str-bild"], "Did you mean 'str-build'"),
         (["tldr", "--methods", "magrp"], "Did you mean 'magrpo'"),
         (["tldr", "--only", "tldr/raw"], "there is no such cell"),
+        (["tldr", "--only"], "--only names none"),
+        (["tldr", "--methods"], "--methods names none"),
         (["--study", "nowhere.yaml"], "there is no file nowhere.yaml"),
         (["tldr", "--study", "nowhere.yaml"], "cannot be used with --study"),
         (["tldr", "--env-steps", "0"], "at least 1"),
@@ -118,3 +121,21 @@ def test_bad_reports(
     monkeypatch.chdir(tmp_path)
     assert cli.run(["report", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_second_comparison_in_the_same_folder_changes_nothing(
+    tmp_path: Path, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert cli.run([*small, "--methods", "raw", "--seeds", "1", "--out", str(out), "--no-report"]) == 0
+    plan = (out / "study.yaml").read_bytes()
+    with RunFolder(out).lock():
+        assert cli.run([*small, "--methods", "raw", "magrpo", "--out", str(out)]) != 0
+    assert "is being written by process" in capsys.readouterr().err
+    assert (out / "study.yaml").read_bytes() == plan
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert cli.run(["compare", "tldr", "--methods", "raw", "--out", str(tmp_path / "file")]) == 2
+    assert "is a file, not a folder. Name another folder: --out" in capsys.readouterr().err

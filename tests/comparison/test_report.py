@@ -120,3 +120,27 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
 def test_compact_keeps_five_digits() -> None:
     assert records.compact({"a": [1 / 3, np.float64(123456.7)], "b": 7}) == {"a": [0.33333, 123460.0], "b": 7}
     assert len(record("tldr", "a", 0, 1.0)["after"]["per_problem"]) == PROBLEMS
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": ', "{}", "[]", '{"setting": "tldr", "arm": "a", "seed": 0, "conditions": {}, "after": {}}']
+)
+def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "cells" / "tldr" / "a" / "seed-0" / "record.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"record\.json .*Remove it and repeat"):
+        load(tmp_path)
+    (tmp_path / "tldr.jsonl").write_text(text + "\n")
+    path.unlink()
+    with pytest.raises(ConfigError, match=r"tldr\.jsonl, line 1 is no record"):
+        load(tmp_path)
+
+
+def test_more_env_steps_than_the_budget_are_said(tmp_path: Path) -> None:
+    found = Comparison([record("tldr", "magrpo", seed, 50.0, env_steps=500) for seed in (0, 1)])
+    said = write(found, tmp_path, "a command", {})
+    assert said["warnings"] == [
+        "tldr/magrpo: up to 500 env steps for a budget of 400, because whole updates are played. A larger budget, or a "
+        "smaller rollout.problems, comes nearer."
+    ]

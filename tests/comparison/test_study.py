@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from collm.comparison.runner import begin
-from collm.comparison.study import Cell, read_study, simple, to_yaml
+from collm.comparison.runner import begun
+from collm.comparison.study import Cell, Study, read_study, simple, to_yaml
 from collm.errors import ConfigError
+
+
+def begin(study: Study, out: Path) -> None:
+    with begun(study, out):
+        pass
+
 
 PLAN = """
 preset: quick
@@ -75,6 +81,17 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
         ("[gentle, raw]", "[gentel, raw]", "Did you mean 'gentle'"),
         ("{gentle: 3}", "{gentel: 3}", "Did you mean 'gentle'"),
         ("{raw: {s", "{rwa: {s", "Did you mean 'raw'"),
+        ("  tldr: {}", "  tldr: [1, 2]", "settings.tldr = .1, 2.: expected keys with values"),
+        ("  magrpo: {}", "  magrpo: 3", "arms.magrpo = 3: expected keys with values"),
+        ("seeds: {gentle: 3}", "seeds: 3", "settings.tower.seeds = 3: expected keys with values"),
+        ("{gentle: 3}", "{gentle: many}", "expected a number of seeds, at least 1"),
+        ("{gentle: 3}", "{gentle: 0}", "expected a number of seeds, at least 1"),
+        ("values: {task: {reward: terminal}}", "values: hello", "expected keys with values"),
+        ("values: {policy: {lr: 1.0e-4}}", "values: [policy]", "expected keys with values"),
+        ("{raw: {sampling: {max_new_tokens: 77}}}", "{raw: 3}", "expected keys with values"),
+        ("arms: [gentle, raw]", "arms: []", "settings.tower.arms names none"),
+        ("{policy: {lr: 1.0e-4}}", "{seed: 3}", "seed is not set there. A plan has seeds"),
+        ("values: {task: {reward: terminal}}", "values: {env_steps: 9}", "It belongs to the setting"),
         ("  tower:", "  ../tower:", "names a folder"),
         ("terminal", "terminall", "Did you mean 'terminal'"),
         ("preset: quick", "preset: quik", "Did you mean 'quick'"),

@@ -20,6 +20,7 @@ from collm.bench.plan import Bench
 from collm.bench.report import draw, summary, tables
 from collm.bench.side.worker import Record
 from collm.commands.common import note, parse, print_json
+from collm.config import resolve, with_changes
 from collm.errors import ConfigError, unknown_name
 from collm.options import Range
 from collm.training.metrics import to_json
@@ -137,6 +138,7 @@ def _changes(flag: str, given: Sequence[str]) -> dict[str, Any]:
         if not found:
             raise ConfigError(f"{flag} {text}: expected KEY=VALUE, such as run.token_budget=8192.")
         changes[key] = yaml.safe_load(value)
+    options.check(with_changes(resolve("str-build"), changes))
     return changes
 
 

@@ -16,12 +16,11 @@ from rich.live import Live
 
 from collm.commands.common import note, parse, print_json
 from collm.comparison.progress import live_table, plain_line
-from collm.comparison.runner import Runner, Status, begin
-from collm.comparison.study import Cell, Study, read_study, simple
+from collm.comparison.runner import Runner, Status, begun
+from collm.comparison.study import Cell, Study, read_study, require_values, simple
 from collm.config import read_yaml
 from collm.errors import ConfigError
 from collm.options import Range, check
-from collm.training.run_folder import RunFolder
 
 _FREE = 2.0
 """The live table is drawn anew this often, per second: cells write a line of metrics about every second."""
@@ -56,7 +55,7 @@ class CompareCommand:
     jobs: Annotated[int, Range(1)] | None = None
     """Runs side by side; by default one per processor core."""
     report: bool = True
-    """Write the report at the end."""
+    """Write the report at the end; --no-report for none."""
     json: bool = False
     """Print exactly one JSON object on standard output at the end."""
 
@@ -64,22 +63,26 @@ class CompareCommand:
 def main(arguments: Sequence[str]) -> int:
     command = parse(CompareCommand, "compare", arguments)
     check(command)
+    for name in ("methods", "only"):
+        if any(argument.split("=")[0] == f"--{name}" for argument in arguments) and not getattr(command, name):
+            raise ConfigError(f"--{name} names none.")
     folder = command.out or Path("runs/compare")
     study = _study(command, arguments)
     study.check()
     chosen = _chosen(study, command.only)
-    runner = Runner(begin(study, folder), folder, chosen)
+    runner = Runner(study, folder, chosen)
     jobs = command.jobs or max(1, (os.cpu_count() or 1) // study.threads)
     try:
-        with RunFolder(folder).lock():
+        with begun(study, folder):
             complete = _run(runner, jobs)
     except KeyboardInterrupt:
         note(f"stopped; what was learned is saved. Go on with: collm compare {' '.join(arguments)}")
         return 130
-    for (setting, arm), states in runner.table().items():
-        for status in states:
-            if status.state == "failed":
-                note(f"failed: {setting}/{arm}: {status.reason}")
+    failed = [(cell, status) for cell in chosen if (status := runner.status(cell)).state == "failed"]
+    for cell, status in failed:
+        note(f"failed: {cell}: {status.reason}")
+    if failed:
+        note("Mend what failed and repeat the command: only what is missing is done again.")
     if command.report:
         _report(folder, command.json)
     return 0 if complete else 1
@@ -90,6 +93,7 @@ def _study(command: CompareCommand, arguments: Sequence[str]) -> Study:
         if not command.tasks:
             raise ConfigError("name at least one task (collm tasks lists them), or a plan: --study FILE.")
         values = read_yaml(command.config) if command.config is not None else {}
+        require_values(values, str(command.config))
         return simple(command.tasks, command.methods, command.seeds, command.env_steps, command.preset, values)
     given = [a.split("=")[0] for a in arguments if a.startswith("--")]
     clash = [flag for flag in given if flag in ("--methods", "--seeds", "--env-steps", "--preset", "--config")]

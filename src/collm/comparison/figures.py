@@ -65,17 +65,20 @@ class Drawer:
         yield self._inside(trained)
         yield self._hardened()
 
-    def _sheet(self, settings: Sequence[str], title: str) -> tuple[Figure, list[Axes]]:
+    def _sheet(self, settings: Sequence[str], title: str, lines: int = 0) -> tuple[Figure, list[Axes]]:
+        """A panel per setting, each high enough for so many lines of text beside it."""
         columns = min(3, len(settings))
         rows = -(-len(settings) // columns)
-        figure, axes = sheet(rows, columns, title)
+        figure, axes = sheet(rows, columns, title, height=max(3.3, 0.8 + 0.21 * lines))
         for spare in axes.ravel()[len(settings) :]:
             spare.set_visible(False)
         return figure, list(axes.ravel()[: len(settings)])
 
     def _bars(self) -> Drawn:
         settings = self.found.settings
-        figure, axes = self._sheet(settings, "Held-out score of every arm")
+        figure, axes = self._sheet(
+            settings, "Held-out score of every arm", max(len(self.found.of(s)) for s in settings)
+        )
         for panel, setting in zip(axes, settings, strict=True):
             groups = self.found.of(setting)
             for place, group in enumerate(groups):
@@ -108,10 +111,14 @@ class Drawer:
         grid = np.linspace(0, min(places[-1] for places, _ in curves), _POINTS)
         rows = np.stack([np.interp(grid, *curve) for curve in curves])
         colour = self.colours[group.arm]
+        # With few seeds a band may be wider than all scores: it is cut at a little beyond them.
+        low, high = (float(end) for end in (rows.min(), rows.max()))
+        margin = 0.05 * (high - low) + 1
         panel.plot(grid, rows.mean(0), color=colour, linewidth=1.8, label=group.arm, linestyle=_line(group))
         if len(rows) > 1:
             half = distributions.t.ppf(0.975, len(rows) - 1) * rows.std(0, ddof=1) / np.sqrt(len(rows))
-            panel.fill_between(grid, rows.mean(0) - half, rows.mean(0) + half, color=colour, alpha=0.15, linewidth=0)
+            band = np.clip([rows.mean(0) - half, rows.mean(0) + half], low - margin, high + margin)
+            panel.fill_between(grid, *band, color=colour, alpha=0.15, linewidth=0)
 
     def _profiles(self, settings: Sequence[str]) -> Drawn:
         figure, axes = self._sheet(settings, "Performance profiles: share of seeds above a score")
@@ -132,7 +139,8 @@ class Drawer:
         return Drawn("Performance profiles", save(figure, self.out / "profiles.png"), text)
 
     def _pairs(self, settings: Sequence[str]) -> Drawn:
-        figure, axes = self._sheet(settings, "Differences of the held-out score, seed by seed")
+        most = max(len(list(pairs([group.arm for group in self._trained(s)]))) for s in settings)
+        figure, axes = self._sheet(settings, "Differences of the held-out score, seed by seed", most)
         for panel, setting in zip(axes, settings, strict=True):
             found = []
             for arm, other in pairs([group.arm for group in self._trained(setting)]):
@@ -160,11 +168,13 @@ class Drawer:
             for panel, (name, title, shape) in zip(row, kinds, strict=True):
                 for group in self._trained(setting):
                     for steps, values in group.curve(name):
-                        panel.plot(steps, values, color=self.colours[group.arm], alpha=0.5, linewidth=1)
+                        mark = "." if len(steps) < 3 else None
+                        panel.plot(steps, values, color=self.colours[group.arm], marker=mark, alpha=0.5, linewidth=1)
                 if shape is not None:
                     shape(panel)
                 finish(panel, f"{setting}: {title}" if panel is row[0] else title, "env steps", "", legend=False)
-        text = "One line per seed, in the colours of the curves. The gradient's share that is not signal is variance."
+        self._legend(axes[0, 0])
+        text = "One line per seed. The gradient's share that is not signal is variance."
         return Drawn("Inside training", save(figure, self.out / "inside.png"), text)
 
     def _hardened(self) -> Drawn:
@@ -180,13 +190,22 @@ class Drawer:
                     panel.plot(np.mean(x), np.mean(y), mark, color=self.colours[group.arm], markersize=7)
         for place, setting in enumerate(self.found.settings):
             panel.plot([], [], marks[place % len(marks)], color=GREY, label=setting)
+        for arm in self.found.arms:
+            panel.plot([], [], color=self.colours[arm], linewidth=3, label=arm)
         panel.plot([0, 100], [0, 100], color=GREY, linewidth=0.8, linestyle=":")
-        finish(panel, "one mark per arm, in its colour", "score, released reward", "score, hardened reward")
+        finish(panel, "one mark per arm and setting", "score, released reward", "score, hardened reward", legend=False)
+        panel.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
         text = (
             "On the dotted line both rewards agree. Far below it a team earns what the released reward pays for, and nobody "
             "wants."
         )
         return Drawn("Hardened against released", save(figure, self.out / "hardened.png"), text)
+
+    def _legend(self, panel: Axes) -> None:
+        """Colours of the trained arms."""
+        for arm in dict.fromkeys(group.arm for group in self.found.groups.values() if group.trained):
+            panel.plot([], [], color=self.colours[arm], linewidth=2, label=arm)
+        panel.legend(frameon=False, fontsize=7)
 
     def _trained(self, setting: str) -> list[Group]:
         return [group for group in self.found.of(setting) if group.trained]

@@ -13,7 +13,13 @@ from rich.text import Text
 from collm.comparison.runner import Runner, Status
 from collm.comparison.study import Cell
 
-_MARKS = {"finished": ("●", "green"), "running": ("◐", "cyan"), "failed": ("✗", "bold red"), "missing": ("·", "dim")}
+_MARKS = {
+    "finished": ("●", "green"),
+    "running": ("◐", "cyan"),
+    "failed": ("✗", "bold red"),
+    "stopped": ("◔", "yellow"),
+    "missing": ("·", "dim"),
+}
 
 
 def live_table(runner: Runner) -> Table:
@@ -24,7 +30,7 @@ def live_table(runner: Runner) -> Table:
     done = collections.Counter(status.state for own in states.values() for status in own)
     title = f"{done['finished']} of {sum(done.values())} cells finished, {done['running']} running"
     title += f", {done['failed']} failed" if done["failed"] else ""
-    table = Table(title=title, title_justify="left", caption="● finished  ◐ running  ✗ failed; mean held-out score")
+    table = Table(title=title, title_justify="left", caption="● finished ◐ running ◔ begun ✗ failed")
     table.add_column("")
     for arm in arms:
         table.add_column(arm)

@@ -16,7 +16,7 @@ from collm.errors import ConfigError
 from collm.evaluation.baselines import Baseline
 from collm.methods import METHODS
 from collm.training.metrics import read, to_json
-from collm.training.run_folder import RunFolder
+from collm.training.run_folder import RunFolder, read_json
 from collm.training.setup import build_task
 
 Record = dict[str, Any]
@@ -75,7 +75,7 @@ def of_run(path: Path) -> Record:
     if not folder.summary_path.is_file() or not (path / "trained.json").is_file():
         raise ConfigError(f"{path} is not finished. Go on with: collm train --resume {path}")
     config = from_saved(folder.read_config())
-    summary = json.loads(folder.summary_path.read_text())
+    summary = read_json(folder.summary_path, f"Write it again: collm train --resume {path}")
     problems = [problem.id for problem in build_task(config).problems("test")][: summary["problems"]]
     return compact(
         {
@@ -109,7 +109,7 @@ def run_record(config: TrainConfig[Any], summary: Mapping[str, Any], lines: Iter
 
 def team_of(run: Path, name: str) -> Record:
     """What a run measured of its team: ``raw`` or ``trained``."""
-    measured = json.loads((run / f"{name}.json").read_text())
+    measured = read_json(run / f"{name}.json", f"Write it again: collm train --resume {run}")
     found = {decoding: {k: v for k, v in own.items() if k != "per_problem"} for decoding, own in measured.items()}
     return {**found, "per_problem": measured["sampled"]["per_problem"]["score"]}
 
@@ -139,9 +139,33 @@ def save(records: Iterable[Record], folder: Path) -> None:
 def load(folder: Path) -> Iterator[Record]:
     """The records of a comparison's folder (its finished cells), or of a folder of ``SETTING.jsonl`` files."""
     for path in sorted(folder.glob(f"cells/*/*/*/{FILE}")):
-        yield json.loads(path.read_text())
+        yield of_cell(path)
     for path in sorted(folder.glob("*.jsonl")):
-        yield from map(json.loads, path.read_text().splitlines())
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            try:
+                yield checked(json.loads(line))
+            except ValueError as error:
+                raise ConfigError(f"{path}, line {number} is no record of a cell: {error}. Remove the line.") from error
+
+
+def of_cell(path: Path) -> Record:
+    """The record of a finished cell. Raises ConfigError if it is damaged."""
+    advice = "Remove it and repeat the comparison: only what is missing is done again."
+    try:
+        return checked(read_json(path, advice))
+    except ValueError as error:
+        raise ConfigError(f"{path} is no record of a cell: {error}. {advice}") from error
+
+
+def checked(record: Any) -> Record:
+    """The record if it has what every record has. Raises ValueError otherwise."""
+    for key in ("setting", "arm", "seed", "conditions", "after"):
+        if not isinstance(record, dict) or key not in record:
+            raise ValueError(f"it has no '{key}'")
+    for part in ("sampled", "greedy", "per_problem"):
+        if part not in record["after"]:
+            raise ValueError(f"it has no 'after.{part}'")
+    return record
 
 
 def require_comparable(records: Iterable[Record]) -> None:

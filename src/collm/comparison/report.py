@@ -21,10 +21,13 @@ from collm.comparison.figures import Drawer
 from collm.comparison.study import FILE, Cell, to_yaml
 from collm.comparison.tables import details, tables
 from collm.evaluation import stats
+from collm.training.run_folder import make_folder
 
 Key = tuple[str, str, int]
 """Setting, arm and seed."""
 PAGE = "report.html"
+_OVER = 1.1
+"""More env steps than this part of the budget are said."""
 _NAMED = 6
 """Missing cells that are named one by one."""
 
@@ -36,7 +39,8 @@ class Sample:
     title: str
     before: str
     after: str
-    picture: str | None
+    pictures: tuple[str, ...]
+    """Of the outcome before and after, where the task has pictures."""
 
 
 def write_report(folder: Path, out: Path, command: str | None = None) -> dict[str, Any]:
@@ -51,7 +55,7 @@ def write(
     found: Comparison, out: Path, command: str, runs: Mapping[Key, Path], folder: Path | None = None
 ) -> dict[str, Any]:
     """Write ``report.html``, ``tables.md``, CSVs and PNGs; ``runs`` are the run folders of cells, where there are any."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     made, closer, drawn = tables(found), details(found), list(Drawer(found, out / "figures").all())
     short, warnings, samples = list(summary(found)), list(caveats(found)), list(sampled(found, runs))
     write_tables(out, [*made, *closer], command)
@@ -133,8 +137,15 @@ def caveats(found: Comparison) -> Iterator[str]:
         where = "every arm" if len(lonely) == len(found.groups) else ", ".join(lonely[:_NAMED])
         yield (
             f"One seed of {where}: no intervals there, because a single training says nothing about how much trainings "
-            "differ. More: --seeds."
+            "differ."
         )
+    for group in found.groups.values():
+        used = [record["env_steps"] for record in group.records] if group.trained else [0]
+        if max(used) > _OVER * group.budget:
+            yield (
+                f"{group.setting}/{group.arm}: up to {max(used):,} env steps for a budget of {group.budget:,}, because "
+                "whole updates are played. A larger budget, or a smaller rollout.problems, comes nearer."
+            )
     said = dict.fromkeys(text for record in found.records for text in record.get("caveats", []))
     yield from said
     skipped = sum(record.get("skipped_steps", 0) for record in found.records)
@@ -158,11 +169,13 @@ def sampled(found: Comparison, runs: Mapping[Key, Path]) -> Iterator[Sample]:
 
 def sample_of(run: Path, title: str) -> Sample | None:
     """The sample of a run, if its files are there."""
-    before, after = (sorted((run / "samples" / when).glob("*.txt")) for when in ("before", "after"))
-    if not before or not after:
+    before, after = (run / "samples" / when for when in ("before", "after"))
+    names = sorted({path.name for path in before.glob("*.txt")} & {path.name for path in after.glob("*.txt")})
+    if not names:
         return None
-    picture = run / "before_after.png"
-    return Sample(title, before[0].read_text(), after[0].read_text(), embedded(picture) if picture.is_file() else None)
+    pictures = [(folder / names[0]).with_suffix(".png") for folder in (before, after)]
+    shown = tuple(map(embedded, pictures)) if all(path.is_file() for path in pictures) else ()
+    return Sample(title, (before / names[0]).read_text(), (after / names[0]).read_text(), shown)
 
 
 def _again(found: Comparison, folder: Path | None) -> str:

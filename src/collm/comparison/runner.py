@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, Literal
@@ -18,10 +20,9 @@ from collm.comparison import records
 from collm.comparison.study import FILE, Cell, Study, read_study, to_yaml
 from collm.errors import ConfigError
 from collm.options import to_mapping
-from collm.training.run_folder import next_free
+from collm.training.run_folder import CONFIG, LOCK, RunFolder, make_folder, next_free, write_atomically
 
-LOG = "cell.log"
-State = Literal["finished", "running", "failed", "missing"]
+State = Literal["finished", "running", "stopped", "failed", "missing"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,24 +34,31 @@ class Status:
     score: float | None = None
     """Held-out score of a finished cell, training score of one that runs."""
     reason: str = ""
-    """Of a cell that failed: the last line it wrote."""
+    """Of a cell that failed: the last line it wrote, and where the others are."""
 
 
-def begin(study: Study, folder: Path) -> Study:
-    """Write the plan of a comparison, or check that what ``folder`` holds was planned alike; a plan may grow.
+@contextlib.contextmanager
+def begun(study: Study, folder: Path) -> Iterator[None]:
+    """Hold the folder of a comparison and write its plan there. What it holds has to be planned alike; a plan may grow.
 
-    Raises ConfigError with the first difference for a cell that is finished or begun with other settings.
+    Raises ConfigError with the first difference for a cell that is finished or begun with other settings, and RunExistsError
+    if another process runs cells there. Nothing has changed then.
     """
-    plan = folder / FILE
-    if plan.is_file():
-        _require_grown(read_study(plan), study, folder)
-    elif folder.exists() and any(folder.iterdir()):
+    _require_room(study, folder)
+    make_folder(folder)
+    with RunFolder(folder).lock():
+        _require_room(study, folder)
+        write_atomically(folder / FILE, to_yaml(study).encode())
+        yield
+
+
+def _require_room(study: Study, folder: Path) -> None:
+    if (folder / FILE).is_file():
+        _require_grown(read_study(folder / FILE), study, folder)
+    elif folder.is_dir() and any(entry.name != LOCK for entry in folder.iterdir()):
         raise ConfigError(
             f"{folder} holds something that is not a comparison. Begin it under another name: --out {next_free(folder)}"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    plan.write_text(to_yaml(study))
-    return study
 
 
 def _require_grown(old: Study, new: Study, folder: Path) -> None:
@@ -122,7 +130,8 @@ class Runner:
         del self._running[cell]
         if status and not self._stopping.is_set():
             said = log.read_text(errors="replace").strip().splitlines()
-            self._failed[cell] = said[-1] if said else f"exit status {status}"
+            reason = _killed(status) or (said[-1] if said else f"exit status {status}")
+            self._failed[cell] = f"{reason} ({log})"
         elif not status:
             log.unlink()
 
@@ -139,12 +148,13 @@ class Runner:
             line = _last_line(path / "metrics.jsonl")
             return Status("running", int(line.get("env_steps", 0)), line.get("score"))
         if cell not in self._finished and (path / records.FILE).is_file():
-            found = json.loads((path / records.FILE).read_text())
+            found = records.of_cell(path / records.FILE)
             self._finished[cell] = Status("finished", found.get("env_steps", 0), found["after"]["sampled"]["score"])
         if cell in self._finished:
             return self._finished[cell]
-        reason = self._failed.get(cell, "")
-        return Status("failed" if reason else "missing", reason=reason)
+        if cell in self._failed:
+            return Status("failed", reason=self._failed[cell])
+        return Status("stopped" if (path / CONFIG).is_file() else "missing")
 
     def table(self) -> dict[tuple[str, str], list[Status]]:
         """(setting, arm) → the state of its seeds."""
@@ -152,6 +162,14 @@ class Runner:
         for cell in self.cells:
             found[cell.setting, cell.arm].append(self.status(cell))
         return dict(found)
+
+
+def _killed(status: int) -> str:
+    """What to say of a process that a signal ended; empty if none did."""
+    if status >= 0:
+        return ""
+    memory = ", perhaps for lack of memory: fewer --jobs" if -status == signal.SIGKILL else ""
+    return f"ended by signal {-status}{memory}"
 
 
 def _last_line(path: Path) -> dict[str, Any]:

@@ -19,6 +19,14 @@ from collm.presets import merged
 from collm.rollout.protocols import PROTOCOLS
 
 FILE = "study.yaml"
+_PLANNED = {
+    "seed": "A plan has seeds and first_seed.",
+    "env_steps": "It belongs to the setting, because all arms have the same budget.",
+    "method": "It belongs to the arm.",
+    "preset": "It belongs to the arm or to the plan.",
+    "task_name": "It is the setting's task.",
+}
+"""Keys of a configuration that a plan decides, and where."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+=-]*")
 
 
@@ -102,7 +110,12 @@ class Study:
         return int(self.settings[setting].seeds.get(arm, self.seeds))
 
     def config(self, cell: Cell) -> TrainConfig[Any]:
-        """The configuration of a cell; of an untrained team that of the method whose form of the task it plays."""
+        """The configuration of a cell; of an untrained team that of the method whose form of the task it plays.
+
+        Raises ConfigError if the plan has no such cell, or if its settings cannot be.
+        """
+        if cell.setting not in self.settings or cell.arm not in self.arms:
+            raise ConfigError(f"the plan has no cell {cell}.")
         setting, arm = self.settings[cell.setting], self.arms[cell.arm]
         method = arm.method
         if not arm.trained:
@@ -132,6 +145,8 @@ class Study:
         if self.seeds < 1:
             raise ConfigError(f"seeds = {self.seeds}: must be at least 1.")
         for name, setting in self.settings.items():
+            if not self.arms_of(name):
+                raise ConfigError(f"settings.{name}.arms names none. Leave it out for all arms.")
             for arm in (*setting.seeds, *setting.arm_values, *(setting.arms or ())):
                 if arm not in self.arms:
                     raise unknown_name(f"arm of the setting {name}", arm, self.arms)
@@ -173,6 +188,8 @@ def simple(
 def read_study(path: Path) -> Study:
     """A study from its file. Raises ConfigError, naming the nearest valid key, if it cannot be one."""
     values = read_yaml(path)
+    if not values:
+        raise ConfigError(f"{path} is empty. A plan has arms and settings: docs/compare.md.")
     known = {field.name for field in dataclasses.fields(Study)}
     for key in values:
         if key not in known:
@@ -181,14 +198,26 @@ def read_study(path: Path) -> Study:
         if not isinstance(values.get(key), Mapping):
             raise ConfigError(f"{path}: '{key}' has to name at least one, with its values below it.")
     settings = {
-        str(name): options.from_mapping(Setting, {"task": name, **(own or {})}, f"settings.{name}.")
+        str(name): options.from_mapping(
+            Setting, {"task": str(name), **_mapping(own, f"settings.{name}")}, f"settings.{name}."
+        )
         for name, own in values["settings"].items()
     }
     arms = {
-        str(name): options.from_mapping(Arm, {"method": name, **(own or {})}, f"arms.{name}.")
+        str(name): options.from_mapping(Arm, {"method": str(name), **_mapping(own, f"arms.{name}")}, f"arms.{name}.")
         for name, own in values["arms"].items()
     }
-    for arm in arms.values():
+    for name, setting in settings.items():
+        for field in ("values", "seeds", "arm_values"):
+            _mapping(getattr(setting, field), f"settings.{name}.{field}")
+        for arm, own in setting.arm_values.items():
+            require_values(own, f"settings.{name}.arm_values.{arm}")
+        for arm, seeds in setting.seeds.items():
+            if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
+                raise ConfigError(f"settings.{name}.seeds.{arm} = {seeds!r}: expected a number of seeds, at least 1.")
+        require_values(setting.values, f"settings.{name}.values")
+    for name, arm in arms.items():
+        require_values(arm.values, f"arms.{name}.values")
         require_method(arm.method)
     rest = {key: value for key, value in values.items() if key not in ("settings", "arms")}
     study = Study(settings, arms, **rest)
@@ -196,6 +225,20 @@ def read_study(path: Path) -> Study:
         if not isinstance(value, type(getattr(Study, key))) or isinstance(value, bool):
             raise ConfigError(f"{key} = {value!r}: expected {type(getattr(Study, key)).__name__}.")
     return study
+
+
+def _mapping(value: Any, where: str) -> Mapping[str, Any]:
+    """What stands below a name: keys and values, or nothing."""
+    if value is not None and not isinstance(value, Mapping):
+        raise ConfigError(f"{where} = {value!r}: expected keys with values below it.")
+    return value or {}
+
+
+def require_values(values: Any, where: str) -> None:
+    """Raise ConfigError unless these are settings of a run that a plan leaves open."""
+    for key in _mapping(values, where):
+        if key in _PLANNED:
+            raise ConfigError(f"{where}: {key} is not set there. {_PLANNED[key]}")
 
 
 def to_yaml(study: Study) -> str:

@@ -12,6 +12,7 @@ from collm.comparison.data import Comparison, Group, finite
 from collm.evaluation import stats
 from collm.evaluation.stats import Estimate
 
+_TIME = "seconds_per_problem"
 _PAIRED = 6
 """With more arms than this, pairs are those with the first arm."""
 MEASURES = {
@@ -50,6 +51,7 @@ def paper(found: Comparison, setting: str) -> Table:
     """A row per arm in the form of the paper's table (section 5): score, time, tokens, and the task's own measures."""
     groups = found.of(setting)
     own = [name for name in MEASURES if any(group.after(name) for group in groups)]
+    timed = any(group.after(_TIME) for group in groups)
     columns = ("score, mean [95 %]", "greedy", "hardened", "paper score", *(MEASURES[name][0] for name in own))
     rows = [
         (
@@ -59,14 +61,13 @@ def paper(found: Comparison, setting: str) -> Table:
             _mean(group.after("score", "greedy")),
             _mean(group.after("score_hardened")),
             _mean(group.after("paper_score")),
-            *(_mean(group.after(name), MEASURES[name][1]) for name in own),
-            _mean(group.after("seconds_per_problem"), 1e3, ".0f"),
-            _each(group, "tokens_written", ".0f"),
+            *(_mean(group.after(name), MEASURES[name][1], ".1f" if MEASURES[name][1] > 1 else ".2f") for name in own),
             _each(group, "contribution", ".2f"),
+            *((_mean(group.after(_TIME), 1e3, ".0f"), _each(group, "tokens_written", ".0f")) if timed else ()),
         )
         for group in groups
     ]
-    ends = ("ms per problem", "tokens per agent", "contribution")
+    ends = ("contribution", *(("ms per problem", "tokens per agent") if timed else ()))
     return Table(f"{setting}: held-out problems", ("arm", "seeds", *columns, *ends), tuple(rows))
 
 
@@ -169,7 +170,7 @@ def improvements(found: Comparison) -> Table:
             for setting in found.settings
             if (setting, arm) in found.groups and (setting, other) in found.groups
         ]
-        if shared:
+        if shared and min(len(scores) for pair in shared for scores in pair) > 1:
             mean = stats.mean_improvement([stats.improvement(*pair) for pair in shared])
             rows.append((f"{arm} over {other}", str(len(shared)), str(mean.seeds), mean.text(".2f")))
     columns = ("pair", "settings", "fewest seeds", "P(improvement) [95 %]")
@@ -196,13 +197,13 @@ def seeds(group: Group) -> str:
 
 
 def _mean(values: Sequence[float] | None, unit: float = 1.0, form: str = ".1f") -> str:
-    return "–" if not values else format(unit * float(np.mean(values)), form if unit != 1 or form != ".1f" else ".1f")
+    return "–" if not values else format(unit * float(np.mean(values)), form)
 
 
 def _each(group: Group, measure: str, form: str) -> str:
     """Per agent, the mean over seeds."""
     rows = np.array([record["after"]["sampled"].get(measure, []) for record in group.records])
-    return ", ".join(format(value, form) for value in rows.mean(0))
+    return ", ".join(format(value, form) for value in rows.mean(0)) or "–"
 
 
 def _last(group: Group, curve: str) -> str:

@@ -82,6 +82,7 @@ def load_base(name: str, device: torch.device | str = "cpu", settings: WeightSet
     """A causal LM and its chat format. Raises ModelError if it cannot be loaded."""
     if name.startswith(("/", "./", "../", "~")) and not Path(name).is_dir():
         raise ModelError(f"the model '{name}' cannot be loaded: there is no such folder.")
+    _require_files(name)
     device = torch.device(device)
     frozen, low = trains_adapters(name, settings), _computes_in_bf16(settings, device)
     options: dict[str, Any] = {"dtype": torch.bfloat16 if low and frozen else torch.float32}
@@ -118,6 +119,24 @@ def load_base(name: str, device: torch.device | str = "cpu", settings: WeightSet
     base = Base(model.to(device).eval() if settings.quantisation == "none" else model.eval(), chat, settings)
     base.autocast = low
     return base
+
+
+_NEEDED = {
+    "config.json": ("config.json",),
+    "weights (such as model.safetensors)": ("*.safetensors", "*.bin", "*.index.json"),
+    "tokenizer (such as tokenizer.json)": ("tokenizer.json", "*.model", "vocab.*", "tekken.json"),
+}
+"""What a model's folder has to hold, and the names of files that it may be."""
+
+
+def _require_files(name: str) -> None:
+    """Raise ModelError with the first thing that a local folder has not."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return
+    for what, patterns in _NEEDED.items():
+        if not any(found.stat().st_size for pattern in patterns for found in folder.glob(pattern)):
+            raise ModelError(f"the model '{name}' is incomplete: it has no {what}. Download or copy it again.")
 
 
 def _computes_in_bf16(settings: WeightSettings, device: torch.device) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,8 @@ from collm.training.checkpoint import sync_folder, write_durably
 from collm.training.metrics import to_json
 
 CONFIG = "config.yaml"
-_LOCK = ".lock"
+LOCK = ".lock"
+"""The file that whoever writes to the folder holds."""
 
 
 class RunFolder:
@@ -34,15 +36,10 @@ class RunFolder:
         """
         run = cls(path)
         if run.path.exists() and not run.path.is_dir():
-            raise RunExistsError(f"{path} is a file, not a folder. Name another folder: --out {next_free(run.path)}")
+            raise RunExistsError(is_a_file(run.path))
         if run._is_used():
             raise RunExistsError(run._refusal(task))
-        try:
-            run.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"{path} cannot be made: {error.strerror}. Name another folder: --out runs/NAME"
-            ) from error
+        make_folder(run.path)
         return run
 
     @classmethod
@@ -90,7 +87,7 @@ class RunFolder:
         self.checkpoints.mkdir(exist_ok=True)
         self.samples.mkdir(exist_ok=True)
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        _write_atomically(self.config_path, text.encode())
+        write_atomically(self.config_path, text.encode())
 
     def read_config(self) -> dict[str, Any]:
         """The configuration as it was written; raises ConfigError if the file cannot be read as one."""
@@ -107,7 +104,7 @@ class RunFolder:
     def write_json(self, name: str, mapping: Mapping[str, Any]) -> Path:
         """Write the file ``name`` of this run, whole or not at all; non-finite numbers become null."""
         path = self.path / name
-        _write_atomically(path, to_json(mapping, indent=2).encode() + b"\n")
+        write_atomically(path, to_json(mapping, indent=2).encode() + b"\n")
         return path
 
     @contextlib.contextmanager
@@ -116,7 +113,7 @@ class RunFolder:
 
         Raises RunExistsError, naming the other process, if someone else holds it.
         """
-        descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -131,11 +128,11 @@ class RunFolder:
 
     def _held_message(self, holder: str) -> str:
         who = f"process {holder}" if holder else "another process"
-        return f"{self.path} is being written by {who}. Wait for it to end, or stop it, before resuming the run."
+        return f"{self.path} is being written by {who}. Wait for it to end, or stop it, before going on here."
 
     def _is_used(self) -> bool:
         # A process killed before it wrote anything leaves the lock and perhaps empty folders: no run yet.
-        return any(entry.name != _LOCK and not entry.is_dir() for entry in self.path.rglob("*"))
+        return any(entry.name != LOCK and not entry.is_dir() for entry in self.path.rglob("*"))
 
     def _refusal(self, task: str) -> str:
         another = f"--out {next_free(self.path)}"
@@ -154,14 +151,46 @@ def default_path(task: str, method: str, seed: int) -> Path:
     return next_free(path) if path.exists() else path
 
 
+def is_a_file(path: Path) -> str:
+    """What to say of a file that stands where a folder is to be made."""
+    return f"{path} is a file, not a folder. Name another folder: --out {next_free(path)}"
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder that a person asked for. Raises ConfigError if that is not possible."""
+    if path.exists() and not path.is_dir():
+        raise ConfigError(is_a_file(path))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be made: {error.strerror}. Name another folder: --out runs/NAME") from error
+    if not os.access(path, os.W_OK):
+        raise ConfigError(f"{path} cannot be written to. Name another folder: --out runs/NAME")
+    return path
+
+
+def read_json(path: Path, advice: str) -> dict[str, Any]:
+    """A JSON object that was written whole. Raises ConfigError, with what to do, if it is not one."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}). {advice}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} holds no JSON object. {advice}")
+    return found
+
+
 def next_free(path: Path) -> Path:
+    """A path beside this one, with a number, that does not exist."""
+    path = path if path.name else path.resolve()
     number = 2
     while (free := path.with_name(f"{path.name}-{number}")).exists():
         number += 1
     return free
 
 
-def _write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
     write_durably(partial, data)
     partial.replace(path)
