@@ -179,7 +179,8 @@ class Drawer:
 
     def _hardened(self) -> Drawn:
         """Score under the released reward and under the one hardened against gaming."""
-        figure, axes = sheet(1, 1, "Reward hacking: released against hardened reward")
+        lines = len(self.found.arms) + len(self.found.settings)
+        figure, axes = sheet(1, 1, "Reward hacking: released against hardened reward", height=max(3.6, 0.2 * lines))
         panel = axes[0, 0]
         marks = "osD^vP*X"
         for place, setting in enumerate(self.found.settings):
