@@ -30,6 +30,8 @@ COLOURS: Mapping[str, str] = {
 }
 _OTHERS = (SKY, ORANGE, GREEN, PURPLE, YELLOW, "#7A4EAB", "#8C510A", "#01665E", "#A50F15", "#5E8C31", BLUE, GREY)
 _POINTS = 60
+_NAMED = 12
+"""Most names in a panel."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Drawer:
         self.found, self.out = found, out
         rest = [arm for arm in found.arms if arm not in COLOURS]
         self.colours = {**COLOURS, **{arm: _OTHERS[place % len(_OTHERS)] for place, arm in enumerate(rest)}}
+
+    @property
+    def few(self) -> bool:
+        """Whether the arms' names fit into a panel; colours are those of the scores."""
+        return len(self.found.arms) <= _NAMED
 
     def all(self) -> Iterator[Drawn]:
         """Every figure that there is something for."""
@@ -98,7 +105,7 @@ class Drawer:
         for panel, setting in zip(axes, settings, strict=True):
             for group in self._trained(setting):
                 self._band(panel, group, x)
-            finish(panel, setting, label, "score (0–100)", legend=panel is axes[0])
+            finish(panel, setting, label, "score (0–100)", legend=panel is axes[0] and self.few)
         text = "Mean over seeds of the score on each update's training problems, from the raw team on; bands: 95 % Student."
         return Drawn(title, save(figure, self.out / f"{name}.png"), text)
 
@@ -134,7 +141,7 @@ class Drawer:
                 inside = (levels >= min(group.scores) - 1) & (levels <= max(group.scores) + 1)
                 ends = (shape.low[inside], shape.high[inside])
                 panel.fill_between(levels[inside], *ends, color=colour, alpha=0.1, step="pre", linewidth=0)
-            finish(panel, setting, "held-out score", "share of seeds", legend=panel is axes[0])
+            finish(panel, setting, "held-out score", "share of seeds", legend=panel is axes[0] and self.few)
         text = "Further right is better; steep means that seeds agree. Bands: Wilson's 95 % at each score."
         return Drawn("Performance profiles", save(figure, self.out / "profiles.png"), text)
 
@@ -204,9 +211,10 @@ class Drawer:
 
     def _legend(self, panel: Axes) -> None:
         """Colours of the trained arms."""
-        for arm in dict.fromkeys(group.arm for group in self.found.groups.values() if group.trained):
+        for arm in dict.fromkeys(group.arm for group in self.found.groups.values() if group.trained and self.few):
             panel.plot([], [], color=self.colours[arm], linewidth=2, label=arm)
-        panel.legend(frameon=False, fontsize=7)
+        if self.few:
+            panel.legend(frameon=False, fontsize=7)
 
     def _trained(self, setting: str) -> list[Group]:
         return [group for group in self.found.of(setting) if group.trained]
