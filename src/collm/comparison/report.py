@@ -60,7 +60,7 @@ def write(
     short, warnings, samples = list(summary(found)), list(caveats(found)), list(sampled(found, runs))
     write_tables(out, [*made, *closer], command)
     page = _template().render(
-        title=f"Comparison: {', '.join(found.settings)}",
+        title=_title(found),
         subtitle=_subtitle(found),
         sections=_sections(bool(samples)),
         short=short,
@@ -104,6 +104,14 @@ def _sections(samples: bool) -> list[tuple[str, str]]:
     return [*names, ("details", "Training and components"), ("made", "How this was made")]
 
 
+def _title(found: Comparison) -> str:
+    """What the page is about."""
+    if len(found.records) == 1:
+        one = found.records[0]
+        return f"Run: {one['setting']}, {one['arm']}, seed {one['seed']}"
+    return f"Comparison: {', '.join(found.settings)}"
+
+
 def _subtitle(found: Comparison) -> str:
     sizes = sorted({len(group.records) for group in found.groups.values()})
     seeds = _count(sizes[0], "seed") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} seeds"
@@ -117,7 +125,10 @@ def summary(found: Comparison) -> Iterator[str]:
         groups = found.of(setting)
         best = max(groups, key=lambda group: float(np.mean(group.scores)))
         mean = stats.mean(best.scores)
-        line = f"{setting}: {best.arm} scores highest, {mean.text()} over {_count(mean.seeds, 'seed')}"
+        line = f"{setting}: {best.arm} scores {'highest, ' if len(groups) > 1 else ''}{mean.text()}"
+        line += f" over {_count(mean.seeds, 'seed')}"
+        if raw := best.before("score"):
+            line += f" ({np.mean(raw):.1f} before training)"
         trained = [group.arm for group in groups if group.trained and group is not best]
         gaps = {arm: found.difference(setting, best.arm, arm) for arm in trained} if best.trained else {}
         clear = [arm for arm, gap in gaps.items() if gap is not None and gap.sign > 0]
