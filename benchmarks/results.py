@@ -25,7 +25,7 @@ from collm.comparison.tables import details, tables
 ROOT = Path(__file__).parent.parent
 RESULTS, IMAGES = ROOT / "docs" / "results", ROOT / "docs" / "images" / "results"
 PLANS, DATA = RESULTS / "plans", RESULTS / "data"
-PAGES = (RESULTS / "README.md", RESULTS / "tuning.md", RESULTS / "tables.md")
+PAGES = (ROOT / "README.md", RESULTS / "README.md", RESULTS / "tuning.md", RESULTS / "tables.md")
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ from collm.evaluation.stats import Estimate
 EQUAL = 3.0
 """Score points within which an interval has to lie for two methods to be called about equal."""
 SUPPORTED, AGAINST, UNDECIDED = "supported", "not supported", "undecided"
-FLAGSHIP = "flagship"
+FLAGSHIP, FLAGSHIP_SEEDS, SEEDS = "flagship", 20, 5
+"""Where the claim is decided, and the paired seeds that the protocol wants there, and elsewhere, before anything is said."""
 SHORT = ("tldr", "arxiv")
 """One turn, and its reward at once."""
 
@@ -40,8 +41,15 @@ def _equal(found: Comparison) -> list[tuple[str, ...]]:
             claim = (
                 f"With short horizons and dense reward CoLLM-CC and {name} are about equal (within {EQUAL:g} points)"
             )
-            rows.append((claim, f"collm-cc − {other}: {text}", equality(list(known.values()))))
+            fewest = min(gap.seeds for gap in known.values())
+            verdict = waiting(fewest, SEEDS) or equality(list(known.values()))
+            rows.append((claim, f"collm-cc − {other}: {text}", verdict))
     return rows
+
+
+def waiting(seeds: int, planned: int) -> str:
+    """What stands in the place of a verdict while seeds are missing: who looks early and often finds something."""
+    return "" if seeds >= planned else f"waits for its seeds: {seeds} of {planned}"
 
 
 def equality(gaps: Sequence[Estimate]) -> str:
@@ -59,6 +67,7 @@ def _higher(found: Comparison, other: str, claim: str) -> list[tuple[str, ...]]:
     verdict = {1: SUPPORTED, -1: AGAINST, 0: UNDECIDED}[gap.sign]
     if verdict == UNDECIDED and gap.high is not None and gap.high < EQUAL:
         verdict = AGAINST
+    verdict = waiting(gap.seeds, FLAGSHIP_SEEDS) or verdict
     return [(claim, f"flagship, collm-cc − {other}: {gap.text('+.1f')}, {gap.seeds} paired seeds", verdict)]
 
 
@@ -75,6 +84,7 @@ def _samples(found: Comparison) -> list[tuple[str, ...]]:
     logs = stats.mean([math.log(times[0][seed] / times[1][seed]) for seed in whole])
     low, high = math.exp(logs.low or 0.0), math.exp(logs.high or 0.0)
     verdict = SUPPORTED if low > 1 else AGAINST if high < 1.1 else UNDECIDED
+    verdict = waiting(len(common), FLAGSHIP_SEEDS) or verdict
     text = (
         f"flagship, env steps to a training score of 80, magrpo / collm-cc: {math.exp(logs.value):.2f} "
         f"[{low:.2f}, {high:.2f}], {len(whole)} of {len(common)} paired seeds (both got there)"
