@@ -86,7 +86,9 @@ def waiting(part: str, found: Mapping[str, Comparison]) -> bool:
         return (PLANS / f"{name}.yaml").is_file()
     plan = found[name].study
     setting = rest.partition(": ")[0]
-    return plan is not None and setting in plan.settings and setting not in found[name].settings
+    # What is said of all settings together needs two of them.
+    missing = len(found[name].settings) < 2 if rest.startswith("All settings") else setting not in found[name].settings
+    return plan is not None and missing and (setting in plan.settings or rest.startswith("All settings"))
 
 
 def state(found: Comparison) -> str:

@@ -34,8 +34,11 @@ SMALL = {
     "build-tiny": "--steps 1 --batch-tokens 1024 --corpus 50",
     "analyze": "--quick",
     "baseline": "--problems 2 --task.train-size 4 --task.test-size 4 --sampling.max-new-tokens 8",
+    "compare": "--preset quick --methods raw --only tldr/raw/0",
     "bench": "--quick --rounds 1 --threads 1 --parts limits",
 }
+MENTIONED = ("collm train", "collm eval", "collm play", "collm build-tiny", "collm compare")
+"""Names of commands in the text, which are not to be run so."""
 SMALL_STUDY = (
     "--train env_steps=4 rollout.problems=2 evaluation.test_problems=2 --drift.updates 1 "
     "--convergence.methods mareinforce --convergence.seeds 0"
@@ -56,7 +59,7 @@ def commands() -> list[str]:
     for page in PAGES:
         for command in re.findall(r"(?:^|`)(collm [^`\n]+)", (ROOT / page).read_text(), flags=re.MULTILINE):
             text = command.split("  #")[0].strip()
-            mentioned = text in ("collm train", "collm eval", "collm play", "collm build-tiny")
+            mentioned = text in MENTIONED
             elsewhere = any(part in text for part in ("--vs comlrl", "device cuda", "Qwen/"))
             if (
                 text.split()[1] in COMMANDS
