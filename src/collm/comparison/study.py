@@ -27,7 +27,7 @@ _PLANNED = {
     "task_name": "It is the setting's task.",
 }
 """Keys of a configuration that a plan decides, and where."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9.+=-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Study:
                 raise ConfigError(f"the comparison has no {what}.")
             for name in names:
                 if not _NAME.fullmatch(name):
-                    raise ConfigError(f"the {what} '{name}' names a folder: small letters, digits and . + = - only.")
+                    raise ConfigError(f"the {what} '{name}' names a folder: letters, digits and _ . + = - only.")
         if self.seeds < 1:
             raise ConfigError(f"seeds = {self.seeds}: must be at least 1.")
         for name, setting in self.settings.items():
