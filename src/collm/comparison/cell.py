@@ -39,7 +39,7 @@ def play(study: Study, cell: Cell, folder: Path) -> Record:
     config, arm = study.config(cell), study.arms[cell.arm]
     problems = build_task(config).problems("test")
     config = with_changes(config, {"evaluation.test_problems": len(problems)})
-    own = {"setting": cell.setting, "arm": cell.arm, "seed": cell.seed}
+    own: Record = {"setting": cell.setting, "arm": cell.arm, "seed": cell.seed, "versions": records.versions()}
     own["conditions"] = records.conditions(config, study.budget(cell.setting), [problem.id for problem in problems])
     found = _trained(config, folder) if arm.trained else _untrained(config, PROTOCOLS[arm.method], folder)
     record: Record = records.compact({**own, **found})

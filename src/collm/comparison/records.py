@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,14 @@ def conditions(config: TrainConfig[Any], budget: int, problems: Sequence[str]) -
         "env_steps": budget,
         "problems": len(problems),
         "problems_digest": hashlib.blake2b("\n".join(problems).encode(), digest_size=8).hexdigest(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What made a record or a page."""
+    return {
+        **{name: metadata.version(name) for name in ("collm", "torch", "transformers", "numpy")},
+        "python": platform.python_version(),
     }
 
 

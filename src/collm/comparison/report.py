@@ -6,9 +6,8 @@ import base64
 import csv
 import dataclasses
 import itertools
-import platform
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import jinja2
 import numpy as np
 
 from collm.analysis.folder import Table
+from collm.comparison import records
 from collm.comparison.data import Comparison, load
 from collm.comparison.figures import Drawer
 from collm.comparison.study import FILE, Cell, to_yaml
@@ -72,7 +72,7 @@ def write(
         command=command,
         again=_again(found, folder),
         plan=to_yaml(found.study) if found.study else "",
-        versions=versions(),
+        versions=", ".join(f"{name} {version}" for name, version in records.versions().items()),
     )
     (out / PAGE).write_text(page, encoding="utf-8")
     return {
@@ -199,12 +199,6 @@ def _again(found: Comparison, folder: Path | None) -> str:
 def embedded(path: Path) -> str:
     """A PNG as the address of an image, so that the page needs no other file."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-
-
-def versions() -> str:
-    """What made the page."""
-    names = ("collm", "torch", "transformers", "numpy")
-    return ", ".join([*(f"{name} {metadata.version(name)}" for name in names), f"Python {platform.python_version()}"])
 
 
 def write_tables(out: Path, made: Sequence[Table], command: str) -> None:
