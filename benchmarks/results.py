@@ -71,7 +71,7 @@ def filled(page: str, found: Mapping[str, Comparison]) -> str:
             page = fill(page, f"results {name}: {table.title}", table.markdown())
         page = fill(page, f"results {name}: state", state(study))
     page = fill(page, "results claims", results_claims.table(found).markdown())
-    return fill(page, "results map", results_map.table(found).markdown())
+    return fill(page, "results map", results_map.block(found))
 
 
 def cell_of(record: records.Record) -> Cell:

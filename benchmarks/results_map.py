@@ -58,6 +58,14 @@ def draw(studies: Mapping[str, Comparison], out: Path) -> None:
     save(figure, out / "map.png")
 
 
+def block(studies: Mapping[str, Comparison]) -> str:
+    """The figure and its numbers, for a page."""
+    if STUDY not in studies:
+        return "No cell is finished yet."
+    figure = "![Differences of the held-out score against the number of turns](../images/results/map.png)"
+    return f"{figure}\n\n{table(studies).markdown()}"
+
+
 def table(studies: Mapping[str, Comparison]) -> Table:
     """The numbers of the figure."""
     rows = []
