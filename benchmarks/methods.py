@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from scipy import stats
 
+from collm.evaluation.stats import half_widths
 from collm.methods import METHODS
 from collm.training.metrics import read
 
@@ -143,7 +143,7 @@ def draw(title: str, curves: Sequence[Curve], path: Path) -> None:
     mean = scores.mean(0)
     axes.plot(grid, mean, color="#0072B2", linewidth=2.2, label=f"mean of {len(curves)} seeds")
     if len(curves) > 1:
-        half = stats.t.ppf(0.975, len(curves) - 1) * scores.std(0, ddof=1) / np.sqrt(len(curves))
+        half = half_widths(scores)
         axes.fill_between(grid, mean - half, mean + half, color="#0072B2", alpha=0.15, label="95 % interval over seeds")
     axes.legend(frameon=False, loc="lower right")
     figure.savefig(path, dpi=130)

@@ -10,7 +10,7 @@ import pytest
 from collm.analysis.convergence import LEARNERS, Budget, by_exact_gradient, failed, train
 from collm.analysis.game import Game, GameOptions
 from collm.analysis.learned import LearnedCritic
-from collm.analysis.select import wilson
+from collm.evaluation.stats import wilson
 
 BUDGET = Budget(seeds=6, env_steps=3200, episodes=16, group=4, lr=4.0, critic_lr=0.3)
 METHODS = {learning.name: learning for learning in LEARNERS}

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from collm.analysis.select import wilson
 from collm.analysis.team_convergence import TeamConvergenceSettings, arms, outcome, together
 from collm.analysis.trainings import trained, with_method
 from collm.cli import run
 from collm.config import TrainConfig, resolve
 from collm.errors import ConfigError
+from collm.evaluation.stats import wilson
 from collm.training.run import train
 
 TRAIN = {"env_steps": 4, "rollout.problems": 2, "evaluation.test_problems": 2, "evaluation.every": 0}
@@ -70,12 +70,12 @@ def test_runs_together_by_hand() -> None:
 
 
 def test_intervals_of_few_seeds_by_hand() -> None:
-    """Wilson: with no failure the upper end is z²/(n + z²) = 3.8416/(n + 3.8416)."""
+    """Wilson: with no failure the upper end is z²/(n + z²) = 3.841459/(n + 3.841459)."""
     for count in (3, 10):
         low, high = wilson(0.0, count)
         assert low == 0.0
-        assert high == pytest.approx(3.8416 / (count + 3.8416))
-    assert wilson(1.0, 3)[0] == pytest.approx(1 - 3.8416 / 6.8416)
+        assert high == pytest.approx(3.841459 / (count + 3.841459))
+    assert wilson(1.0, 3)[0] == pytest.approx(1 - 3.841459 / 6.841459)
 
 
 def test_a_finished_run_is_read_and_an_unfinished_one_goes_on(tmp_path: Path) -> None:

@@ -36,6 +36,18 @@ def test_clipping_changes_nothing() -> None:
     assert seen(gradients, max_norm=1.0) == pytest.approx(seen(gradients), rel=1e-4)
 
 
+def test_what_a_minibatch_does_not_reach_counts_as_zero() -> None:
+    signal = GradientSignal()
+    for reached in ((0, 1), (0,)):
+        network = torch.nn.Linear(2, 1)
+        for place in reached:
+            parameter = list(network.parameters())[place]
+            parameter.grad = torch.ones_like(parameter)
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), float("inf"))
+        signal.see(network, float(norm), None)
+    assert signal.share == pytest.approx(2 / ((3 + 2) / 2))
+
+
 def test_noise_of_known_size() -> None:
     """Mean of norm 1, noise of squared norm 3: a quarter is signal."""
     generator = torch.Generator().manual_seed(0)

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from collm.analysis.select import wilson
+from collm.evaluation.stats import wilson
 
 # Okabe and Ito's colours, as in evaluation/curves.py.
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY = (

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from collm.analysis.folder import Table, number
-from collm.analysis.select import Row, at_best_step, mean, middle, values_of, where, wilson
+from collm.analysis.select import Row, at_best_step, mean, middle, values_of, where
+from collm.evaluation.stats import wilson
 
 
 def game_tables(rows: Sequence[Row]) -> list[Table]:

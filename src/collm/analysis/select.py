@@ -30,14 +30,6 @@ def middle(values: Sequence[Any]) -> Any:
     return values[len(values) // 2]
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of ``count`` seeds (Wilson's score)."""
-    z2 = 1.96**2
-    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = 1.96 * np.sqrt(share * (1 - share) / count + z2 / (4 * count**2)) / (1 + z2 / count)
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
 def at_best_step(rows: Sequence[Row]) -> list[Row]:
     """Of convergence rows that differ in the step size only, the one in which fewest seeds fail."""
     best: dict[tuple[Any, ...], Row] = {}

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from collm.analysis.drawing import STYLE, finish, line, save, shares, sheet
 from collm.analysis.folder import Table, number
 from collm.analysis.game_tables import name_of
-from collm.analysis.select import Row, where, wilson
+from collm.analysis.select import Row, where
 from collm.analysis.team_drift import root_interval
+from collm.evaluation.stats import wilson
 
 _NOISE = 0.05
 """A bias that random signs reach this often is not told apart from noise."""

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats as distributions
 
 from collm.analysis.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, YELLOW, finish, save, sheet
 from collm.comparison.data import Comparison, Group
@@ -123,7 +122,7 @@ class Drawer:
         margin = 0.05 * (high - low) + 1
         panel.plot(grid, rows.mean(0), color=colour, linewidth=1.8, label=group.arm, linestyle=_line(group))
         if len(rows) > 1:
-            half = distributions.t.ppf(0.975, len(rows) - 1) * rows.std(0, ddof=1) / np.sqrt(len(rows))
+            half = stats.half_widths(rows)
             band = np.clip([rows.mean(0) - half, rows.mean(0) + half], low - margin, high + margin)
             panel.fill_between(grid, *band, color=colour, alpha=0.15, linewidth=0)
 

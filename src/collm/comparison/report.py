@@ -28,6 +28,8 @@ Key = tuple[str, str, int]
 PAGE = "report.html"
 _OVER = 1.1
 """More env steps than this part of the budget are said."""
+_LONGEST = 200
+"""Characters of a table's title in the name of its file."""
 _NAMED = 6
 """Missing cells that are named one by one."""
 
@@ -132,9 +134,11 @@ def summary(found: Comparison) -> Iterator[str]:
         trained = [group.arm for group in groups if group.trained and group is not best]
         gaps = {arm: found.difference(setting, best.arm, arm) for arm in trained} if best.trained else {}
         clear = [arm for arm, gap in gaps.items() if gap is not None and gap.sign > 0]
-        open_ = [arm for arm, gap in gaps.items() if gap is not None and gap.sign <= 0]
+        open_ = [arm for arm, gap in gaps.items() if gap is not None and gap.sign == 0]
+        above = [arm for arm, gap in gaps.items() if gap is not None and gap.sign < 0]
         line += f"; higher than {' and '.join(clear)}" if clear else ""
         line += f"; against {' and '.join(open_)} nothing is decided" if open_ else ""
+        line += f"; on the seeds that both have, lower than {' and '.join(above)}" if above else ""
         yield line + "."
 
 
@@ -209,5 +213,5 @@ def write_tables(out: Path, made: Sequence[Table], command: str) -> None:
     folder.mkdir(exist_ok=True)
     for table in made:
         name = "".join(letter if letter.isalnum() else "-" for letter in table.title.lower())
-        with (folder / f"{name.strip('-')[:60]}.csv").open("w", newline="", encoding="utf-8") as stream:
+        with (folder / f"{name.strip('-')[:_LONGEST]}.csv").open("w", newline="", encoding="utf-8") as stream:
             csv.writer(stream).writerows([table.columns, *table.rows])

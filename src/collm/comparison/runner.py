@@ -126,6 +126,8 @@ class Runner:
                 command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment, start_new_session=True
             )
             self._running[cell] = process
+            if self._stopping.is_set():  # asked between the look above and now
+                process.terminate()
             status = process.wait()
         del self._running[cell]
         if status and not self._stopping.is_set():

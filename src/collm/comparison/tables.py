@@ -74,9 +74,9 @@ def paper(found: Comparison, setting: str) -> Table:
 def learning(found: Comparison, setting: str) -> Table:
     """How each trained arm got there."""
     groups = [group for group in found.of(setting) if group.trained]
+    level = _level(groups) if groups else 0.0
     rows = []
     for group in groups:
-        level = _level(groups)
         times = group.steps_to(level)
         middle = stats.median(times)
         reached = f"{finite(times)} of {len(times)}"
@@ -95,7 +95,7 @@ def learning(found: Comparison, setting: str) -> Table:
                 _mean([float(record["seconds"]) for record in group.records], 1.0, ".0f"),
             )
         )
-    goal = f"reached {_level(groups):.0f}; median env steps" if groups else ""
+    goal = f"reached {level:.0f}; median env steps"
     columns = ("arm", "seeds", "raw", "IQM [95 %]", "area under the curve", goal)
     rest = ("explained variance", "spread of advantages", "gradient: signal", "env steps", "seconds")
     return Table(f"{setting}: training", (*columns, *rest), tuple(rows))

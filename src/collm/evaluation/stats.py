@@ -74,6 +74,12 @@ def mean(values: Sequence[float]) -> Estimate:
     return _around(centre, float(found.std(ddof=1)) / math.sqrt(n), n - 1, n)
 
 
+def half_widths(rows: np.ndarray) -> np.ndarray:
+    """Half of Student's interval of the mean over seeds at every point: (seeds, points) → (points,), from 2 seeds on."""
+    n = len(rows)
+    return stats.t.ppf((1 + LEVEL) / 2, n - 1) * rows.std(0, ddof=1) / math.sqrt(n)
+
+
 def iqm(values: Sequence[float]) -> Estimate:
     """Interquartile mean over seeds (seeds,), the mean without ⌊n/4⌋ seeds at each end.
 
@@ -168,11 +174,15 @@ class Profile:
 
 def profile(scores: Sequence[float], levels: np.ndarray) -> Profile:
     """The performance profile of a method's scores (runs,), as Agarwal et al. (2021) draw it."""
-    above = (np.asarray(scores)[:, None] > levels[None]).sum(0)
-    ends = [stats.binomtest(int(k), len(scores)).proportion_ci(LEVEL, "wilson") for k in above]
-    return Profile(
-        levels, above / len(scores), np.array([end.low for end in ends]), np.array([end.high for end in ends])
-    )
+    share = (np.asarray(scores)[:, None] > levels[None]).mean(0)
+    low, high = np.array([wilson(one, len(scores)) for one in share]).T
+    return Profile(levels, share, low, high)
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The interval of a share of ``count`` seeds (Wilson's score)."""
+    ends = stats.binomtest(round(share * count), count).proportion_ci(LEVEL, "wilson")
+    return float(ends.low), float(ends.high)
 
 
 def area(steps: np.ndarray, scores: np.ndarray, budget: float) -> float:

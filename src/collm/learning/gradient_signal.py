@@ -13,19 +13,21 @@ class GradientSignal:
     """
 
     def __init__(self) -> None:
-        self._last: tuple[list[torch.Tensor], float] | None = None
+        self._last: tuple[dict[int, torch.Tensor], float] | None = None
         self._squares: list[float] = []
         self._products: list[float] = []
 
     def see(self, model: torch.nn.Module, norm: float, max_norm: float | None) -> None:
         """Take in the gradient of a step that was clipped at ``max_norm`` and had ``norm`` before."""
         # The tensors are kept, not copied: the optimiser lets go of them after its step.
-        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        gradients = {n: one.grad for n, one in enumerate(model.parameters()) if one.grad is not None}
         scale = 1.0 if max_norm is None else max(1.0, norm / max_norm)
         if self._last is not None:
             before, other = self._last
-            products = [torch.dot(a.flatten(), b.flatten()) for a, b in zip(gradients, before, strict=True)]
-            self._products.append(scale * other * float(torch.stack(products).double().sum()))
+            # What one of the two minibatches does not reach (an expert, say) has a gradient of 0 there.
+            both = gradients.keys() & before.keys()
+            products = [torch.dot(gradients[n].flatten(), before[n].flatten()).item() for n in sorted(both)]
+            self._products.append(scale * other * sum(products))
         self._squares.append(norm**2)
         self._last = gradients, scale
 
