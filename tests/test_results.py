@@ -13,6 +13,7 @@ from marked import names
 from collm.comparison.data import Comparison
 from collm.comparison.study import read_study
 from collm.evaluation.stats import Estimate
+from collm.methods import METHODS
 
 STUDIES: Mapping[str, Comparison] = results.studies()
 
@@ -53,7 +54,11 @@ def test_data_was_made_by_its_plan(name: str) -> None:
         assert record["conditions"]["env_steps"] == config.env_steps
         if "config" in record:
             assert record["config"]["policy"]["lr"] == pytest.approx(config.policy.lr, rel=1e-4)
-            assert record["config"]["credit"]["lam"] == pytest.approx(config.credit.lam, rel=1e-4)
+            if METHODS[config.method].critic:
+                assert record["config"]["credit"]["lam"] == pytest.approx(config.credit.lam, rel=1e-4)
+                for name in ("epochs", "warmup_updates", "encoding"):
+                    assert record["config"]["critic"][name] == getattr(config.critic, name)
+            assert record["config"]["rollout"]["problems"] == config.rollout.problems
             assert record["env_steps"] >= config.env_steps
             assert record["curve"]["env_steps"][-1] == record["env_steps"]
 

@@ -30,7 +30,7 @@ TaskOptions = TypeVar("TaskOptions")
 class RolloutSettings:
     """How much is played between two updates."""
 
-    problems: Annotated[int, Range(1)] = 96
+    problems: Annotated[int, Range(1)] = 48
     """Problems per update."""
     samples: Annotated[int, Range(1)] = 1
     """K, the size of a group: episodes per problem, or responses per agent at each node of a tree."""

@@ -113,6 +113,11 @@ def _check_critic(critic: CriticSettings, rollout: Any, chosen: Method) -> None:
             "critic.encoding = caches needs rollout.shape = linear: the branches of a tree share their caches. "
             "Use critic.encoding = time-order for trees."
         )
+    if critic.model is not None and (critic.backbone == "policy" or critic.encoding == "caches"):
+        raise ConfigError(
+            "critic.model is a network beside the policies, with states of its own. Use critic.backbone = separate and "
+            "critic.encoding = time-order or prompts with it, or leave it out."
+        )
     if critic.backbone == "separate":
         return
     if chosen.critic == "joint" and not chosen.single:

@@ -89,10 +89,7 @@ def test_a_run_trains_adapters_only_and_resumes_bit_for_bit(tmp_path: Path) -> N
     assert {name.split(".")[0] for name in weights} == {"policy-0", "policy-1", "critic-0", "slow-0"}
     assert all("lora_" in name for name in weights if name.startswith("policy"))
     assert any(float(tensors[name].abs().max()) > 0 for name in weights if name.endswith("lora_B"))
-    shutil.copytree(tmp_path / "whole", tmp_path / "again")
-    names = sorted(path.name for path in (tmp_path / "again" / "checkpoints").iterdir())
-    assert command(["train", "--resume", str(tmp_path / "again"), "--checkpoint", names[0], "--quiet"]) == 0
-    assert_same_ending(tmp_path / "whole", tmp_path / "again")
+    resumed(tmp_path)
 
 
 def test_the_trained_team_is_what_was_saved(tmp_path: Path) -> None:
@@ -147,6 +144,32 @@ def test_different_models_with_different_vocabularies_train_together(llama: str,
     text = "/fill 0 0 0 1 1 0 stone"
     part = critic.script.part(1, foreign.encode(text, add_special_tokens=False))
     assert own.decode(part) == f"\n[Agent 2]\n{text}"
+
+
+@pytest.mark.parametrize("weights", ["full", "lora"])
+def test_a_critic_may_start_from_another_model(llama: str, weights: str, tmp_path: Path) -> None:
+    """Its own network and vocabulary; the team is that of one model, and the run goes on bit for bit."""
+    config = small("tiny", weights={"train": weights}, critic={**SMALL["critic"], "model": llama})
+    (critic,) = assemble(config).learner.critics
+    assert isinstance(critic, TextCritic)
+    assert critic.model.reader.base.config.model_type == "llama"
+    assert (critic.model.reader.adapter is None) == (weights == "full")
+    train(config, tmp_path / "whole")
+    resumed(tmp_path)
+
+
+def resumed(folder: Path) -> None:
+    """The run in ``whole``, gone on with from its first checkpoint, ends as it did."""
+    shutil.copytree(folder / "whole", folder / "again")
+    first = min(path.name for path in (folder / "again" / "checkpoints").iterdir())
+    assert command(["train", "--resume", str(folder / "again"), "--checkpoint", first, "--quiet"]) == 0
+    assert_same_ending(folder / "whole", folder / "again")
+
+
+@pytest.mark.parametrize("own", [{"encoding": "caches"}, {"backbone": "policy"}])
+def test_a_critic_of_another_model_has_no_states_of_a_policy(own: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="critic.model is a network beside the policies"):
+        small("tiny", "collm-dc", critic={**SMALL["critic"], "model": "small", **own})
 
 
 def test_what_different_models_cannot_do_is_said(qwen: str, llama: str) -> None:

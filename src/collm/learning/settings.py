@@ -17,7 +17,7 @@ class CreditSettings:
 
     gamma: Annotated[float, Range(0, 1)] | None = None
     """Discount per turn; by default the task's own."""
-    lam: Annotated[float, Range(0, 1)] = 0.5
+    lam: Annotated[float, Range(0, 1)] = 0.95
     """λ of TD(λ); 0 is the paper's one-step error, 1 the Monte-Carlo return against the critic. With critic.kind = q it is
     that of the targets only."""
     target_lam: Annotated[float, Range(0, 1)] | None = None
@@ -83,6 +83,9 @@ class CriticSettings:
     backbone: Literal["separate", "policy"] = "separate"
     """A network of its own, or a value head on the policy's states, learned in the policy's own steps (only for a critic
     of one agent's own history; critic.epochs and critic.minibatches are then those of the warm-up)."""
+    model: str | None = None
+    """What a critic of its own starts from: a name or folder as for --model, smaller or larger than the policies; by
+    default the model of its (first) agent. One of another model reads text, never caches."""
     coefficient: Annotated[float, Range(0, open_low=True)] = 1.0
     """Factor of the value loss."""
     normalise: Literal["popart", "running", "none"] = "popart"
@@ -100,8 +103,9 @@ class CriticSettings:
     """Passes over each batch."""
     minibatches: Annotated[int, Range(1, 1024)] = 6
     """Optimiser steps per pass."""
-    warmup_updates: Annotated[int, Range(0)] = 2
-    """Updates in which only the critic learns, before the policies move."""
+    warmup_updates: Annotated[int, Range(0)] = 0
+    """Updates in which only the critic learns, before the policies move. A new critic says the same of all
+    histories, which advantages that are centred over the batch do not feel."""
     max_grad_norm: Annotated[float, Range(0, open_low=True)] | None = 1.0
     """Gradient-norm clipping; null for none."""
     weight_decay: Annotated[float, Range(0, 1)] = 0.0

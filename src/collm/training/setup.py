@@ -101,6 +101,8 @@ def make_critic(
 
 def reads_caches(config: TrainConfig[Any], team: Sequence[Policy]) -> bool:
     """Whether a critic of these agents reads their caches."""
+    if config.critic.model is not None:
+        return False
     if config.critic.encoding != "auto":
         return config.critic.encoding == "caches"
     one = all(policy.base is team[0].base or same_shape(policy.base, team[0].base) for policy in team)

@@ -9,7 +9,7 @@ import torch
 from collm.config import TrainConfig
 from collm.errors import ConfigError
 from collm.models.base import SMALL, weights_hash
-from collm.models.loading import load_base, load_policies, one_for_each, with_adapter
+from collm.models.loading import load_base, load_policies, one_for_each, trains_adapters, with_adapter
 from collm.models.policy import Policy
 
 
@@ -39,11 +39,13 @@ def untrained(config: TrainConfig[Any], policies: list[Policy]) -> list[Policy]:
 
 
 def critic_network(config: TrainConfig[Any], policies: list[Policy], agent: int, place: int) -> Policy:
-    """What the critic at ``place`` reads with: an adapter on this agent's base, or a model of its own."""
-    policy = policies[agent]
-    if policy.adapter is not None:
+    """What the critic at ``place`` reads with: an adapter on this agent's base, or a model of its own, which may be another."""
+    policy, other = policies[agent], config.critic.model
+    if other is None and policy.adapter is not None:
         return with_adapter(policy.base, f"critic-{place}", config.seed)
-    return Policy(load_base(models(config, len(policies))[agent], config.run.device, config.weights))
+    name = models(config, len(policies))[agent] if other is None else other
+    base = load_base(name, config.run.device, config.weights)
+    return with_adapter(base, f"critic-{place}", config.seed) if trains_adapters(name, config.weights) else Policy(base)
 
 
 def token_budget(config: TrainConfig[Any], policies: list[Policy]) -> int:
