@@ -135,11 +135,14 @@ class Comparison:
         """Score of one arm minus another's: over the seeds that both have, each pair on the same problems."""
         if (setting, arm) not in self.groups or (setting, other) not in self.groups:
             return None
-        a, b = ({record["seed"]: record for record in self.groups[setting, name].records} for name in (arm, other))
-        common = sorted(set(a) & set(b))
-        if not common:
-            return None
-        return stats.mean([_gap(a[seed], b[seed]) for seed in common])
+        return paired(self.groups[setting, arm], self.groups[setting, other])
+
+
+def paired(group: Group, other: Group) -> Estimate | None:
+    """Score of one group minus another's over the seeds that both have; both were measured on the same problems."""
+    a, b = ({record["seed"]: record for record in one.records} for one in (group, other))
+    common = sorted(set(a) & set(b))
+    return stats.mean([_gap(a[seed], b[seed]) for seed in common]) if common else None
 
 
 def _gap(a: Record, b: Record) -> float:

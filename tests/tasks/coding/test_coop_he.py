@@ -71,6 +71,17 @@ def test_the_reward_is_regret_and_a_solved_problem_ends_the_episode(problem: Cod
     assert lenient.terminated
 
 
+def test_a_terminal_reward_is_paid_once_and_solves_nothing_early(problem: CodeProblem) -> None:
+    task = make_task("coop-he", reward="terminal", turns=2)
+    solved = task.step(problem, task.reset(problem).state, [problem.aux, problem.main])
+    assert (solved.reward, solved.terminated) == (0.0, False)
+    assert solved.observations is not None
+    thin = task.step(problem, solved.state, [SOLVES, WRAPPER])
+    assert (thin.reward, thin.terminated) == (3.0, True)
+    assert task.final(problem, thin.state) == 3.0
+    assert task.gamma == 1.0
+
+
 def test_scores(problem: CodeProblem) -> None:
     """The final is the last turn's; the paper's figure is the mean of the turns that were played."""
     task = make_task("coop-he")

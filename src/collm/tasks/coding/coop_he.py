@@ -28,13 +28,16 @@ class CoopHeOptions:
 
     turns: Annotated[int, Range(1, 8)] = 2
     """Turn limit; each turn's program is judged alone."""
+    reward: Literal["dense", "terminal"] = "dense"
+    """The regret of every turn's program until one is good enough; or nothing until the last turn, and its program's
+    reward."""
     profile: Literal["paper", "hardened"] = "paper"
     """Which reward trains and scores; both are always logged."""
     feedback: Feedback = "level"
     """What later observations tell: what each level found; nothing; one line in all; one line per level; or an
     expert's version."""
     solved_at: Annotated[float, Range(0, 4)] = 3.8
-    """A turn worth more than this ends the episode."""
+    """A turn worth more than this ends the episode (dense reward only)."""
     source: Literal["mini", "CoopHumanEval", "HumanEval", "MBPP"] = "mini"
     """Generated problems with disjoint splits, or a data set."""
     data: str = ""
@@ -93,7 +96,7 @@ class CoopHe(Task):
             )
         self.agents = 1 if one_writer else 2
         self.turns = options.turns
-        self.gamma = 0.9
+        self.gamma = 0.9 if options.reward == "dense" else 1.0
         self._judge = Judge(Limits(options.seconds, options.cpu_seconds, options.memory_mib))
         self._shelf: Shelf | None = None
         self._expert = Expert(options.expert) if options.feedback == "expert" else None
@@ -157,11 +160,17 @@ class CoopHe(Task):
         after = CodeState(state.turn + 1, outcome, (*state.paper, outcome.paper), trial[1])
         ended = self._ends(after.turn, outcome)
         observations = None if ended else self.later_observations(problem, after)
-        reward = outcome.reward(self.options.profile) - self.ceiling(problem)
-        return Step(after, observations, reward, outcome.components(), terminated=ended)
+        return Step(after, observations, self._reward(problem, outcome, ended), outcome.components(), terminated=ended)
+
+    def _reward(self, problem: CodeProblem, outcome: Outcome, ended: bool) -> float:
+        worth = outcome.reward(self.options.profile)
+        if self.options.reward == "dense":
+            return worth - self.ceiling(problem)
+        return worth if ended else 0.0
 
     def _ends(self, turn: int, outcome: Outcome) -> bool:
-        return turn >= self.turns or outcome.reward(self.options.profile) > self.options.solved_at
+        solved = outcome.reward(self.options.profile) > self.options.solved_at
+        return turn >= self.turns or (solved and self.options.reward == "dense")
 
     def later_observations(self, problem: CodeProblem, state: CodeState) -> tuple[Observation, ...]:
         """What each agent sees after the joint action that the state holds."""

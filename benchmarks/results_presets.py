@@ -1,0 +1,86 @@
+"""What the preset ``default`` of CoLLM-CC has over ``paper``, ingredient by ingredient, from the study ``presets``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from collm.analysis.folder import Table
+from collm.comparison.data import Comparison, Group, paired
+from collm.evaluation import stats
+from collm.evaluation.stats import Estimate
+
+STUDY, SETTING, THIRD = "presets", "str-build", ("str-build-third", "third")
+FIRST, LAST = "paper", "default"
+
+
+def block(studies: Mapping[str, Comparison]) -> str:
+    """The table and what it says about the bar, for a page."""
+    if STUDY not in studies or (SETTING, FIRST) not in studies[STUDY].groups:
+        return "No cell is finished yet."
+    found = studies[STUDY]
+    return "\n".join([table(found).markdown(), "", *(f"* {line}" for line in lines(found))])
+
+
+def table(found: Comparison) -> Table:
+    """A row per arm, each with one more ingredient than the one above."""
+    groups = found.of(SETTING)
+    first = groups[0]
+    rows = []
+    for place, group in enumerate(groups):
+        above = "–" if place == 0 else _text(paired(group, groups[place - 1]))
+        rows.append(
+            (
+                group.arm,
+                str(len(group.records)),
+                stats.mean(group.scores).text(),
+                stats.mean(closed(group)).text(".2f"),
+                above,
+                stats.mean(group.areas()).text(),
+                f"{np.mean(seconds(group)):.0f}",
+                _ratio(seconds(first), seconds(group)),
+            )
+        )
+    columns = ("held-out score [95 %]", "gap closed", "over the arm above", "area under the curve", "seconds", "times as fast")
+    return Table("From the preset paper to the preset default", ("arm", "seeds", *columns), tuple(rows))
+
+
+def lines(found: Comparison) -> list[str]:
+    """Final levels against each other: at the same budget, and of a third of it."""
+    first, made = found.groups[SETTING, FIRST], []
+    for place in ((SETTING, LAST), THIRD):
+        group = found.groups.get(place)
+        gap = None if group is None else paired(group, first)
+        if group is not None and gap is not None:
+            made.append(
+                f"`default` with {group.budget:,} env steps − `paper` with {first.budget:,}: {_text(gap)} points, "
+                f"{gap.seeds} paired seeds{verdict(gap)}."
+            )
+    return made
+
+
+def verdict(gap: Estimate) -> str:
+    """Whether the final level was reached, as far as the interval says."""
+    if not gap.known:
+        return ""
+    return {1: ": above it", -1: ": not reached", 0: ": cannot be told apart"}[gap.sign]
+
+
+def closed(group: Group) -> list[float]:
+    """(seeds,) share of the way from the raw team to 100 that training went."""
+    raw = group.before("score") or [0.0] * len(group.records)
+    return [(after - before) / (100 - before) for after, before in zip(group.scores, raw, strict=True)]
+
+
+def seconds(group: Group) -> list[float]:
+    """(seeds,) of training, with another run beside it."""
+    return [float(record["seconds"]) for record in group.records]
+
+
+def _ratio(first: list[float], own: list[float]) -> str:
+    return f"{np.mean(first) / np.mean(own):.1f}"
+
+
+def _text(gap: Estimate | None) -> str:
+    return "–" if gap is None else gap.text("+.1f")
