@@ -42,7 +42,14 @@ def table(found: Comparison) -> Table:
                 _ratio(seconds(first), seconds(group)),
             )
         )
-    columns = ("held-out score [95 %]", "gap closed", "over the arm above", "area under the curve", "seconds", "times as fast")
+    columns = (
+        "held-out score [95 %]",
+        "gap closed",
+        "over the arm above",
+        "area under the curve",
+        "seconds",
+        "times as fast",
+    )
     return Table("From the preset paper to the preset default", ("arm", "seeds", *columns), tuple(rows))
 
 

@@ -168,7 +168,7 @@ def resumed(folder: Path) -> None:
 
 @pytest.mark.parametrize("own", [{"encoding": "caches"}, {"backbone": "policy"}])
 def test_a_critic_of_another_model_has_no_states_of_a_policy(own: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match="critic.model is a network beside the policies"):
+    with pytest.raises(ConfigError, match=r"critic\.model is a network beside the policies"):
         small("tiny", "collm-dc", critic={**SMALL["critic"], "model": "small", **own})
 
 

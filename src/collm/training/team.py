@@ -39,7 +39,7 @@ def untrained(config: TrainConfig[Any], policies: list[Policy]) -> list[Policy]:
 
 
 def critic_network(config: TrainConfig[Any], policies: list[Policy], agent: int, place: int) -> Policy:
-    """What the critic at ``place`` reads with: an adapter on this agent's base, or a model of its own, which may be another."""
+    """What the critic at ``place`` reads with: an adapter on this agent's base, or a model of its own, maybe another one."""
     policy, other = policies[agent], config.critic.model
     if other is None and policy.adapter is not None:
         return with_adapter(policy.base, f"critic-{place}", config.seed)
