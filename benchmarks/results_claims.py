@@ -15,6 +15,10 @@ EQUAL = 3.0
 SUPPORTED, AGAINST, UNDECIDED = "supported", "not supported", "undecided"
 FLAGSHIP, FLAGSHIP_SEEDS, SEEDS = "flagship", 20, 5
 """Where the claim is decided, and the paired seeds that the protocol wants there, and elsewhere, before anything is said."""
+LONG = "h8-terminal-hidden"
+"""The longest horizon of the map, reward at its end, partner hidden."""
+FAILED = 0.25
+"""A seed that closes less of the gap than this has not converged; a method struggles if that is its share of seeds."""
 SHORT = ("tldr", "arxiv")
 """One turn, and its reward at once."""
 
@@ -25,9 +29,12 @@ def table(studies: Mapping[str, Comparison]) -> Table:
     if "main" in studies:
         found = studies["main"]
         rows += _equal(found)
-        rows += _higher(found, "collm-dc", "With sparse reward and several turns CoLLM-CC is better than CoLLM-DC")
-        rows += _higher(found, "magrpo", "With sparse reward and several turns CoLLM-CC is better than Monte Carlo")
+        rows += _higher(found, FLAGSHIP, FLAGSHIP_SEEDS, "With sparse reward and several turns")
+        if "map" in studies:
+            rows += _higher(studies["map"], LONG, SEEDS, "With long horizons")
         rows += _samples(found)
+        rows += _variance(found)
+        rows += _convergence(found)
     return Table("Claims", ("claim", "our numbers", "verdict at our scale"), tuple(rows))
 
 
@@ -60,15 +67,19 @@ def equality(gaps: Sequence[Estimate]) -> str:
     return AGAINST if any(low > EQUAL or high < -EQUAL for low, high in ends) else UNDECIDED
 
 
-def _higher(found: Comparison, other: str, claim: str) -> list[tuple[str, ...]]:
-    gap = found.difference(FLAGSHIP, "collm-cc", other)
-    if gap is None or not gap.known:
-        return []
-    verdict = {1: SUPPORTED, -1: AGAINST, 0: UNDECIDED}[gap.sign]
-    if verdict == UNDECIDED and gap.high is not None and gap.high < EQUAL:
-        verdict = AGAINST
-    verdict = waiting(gap.seeds, FLAGSHIP_SEEDS) or verdict
-    return [(claim, f"flagship, collm-cc − {other}: {gap.text('+.1f')}, {gap.seeds} paired seeds", verdict)]
+def _higher(found: Comparison, setting: str, planned: int, where: str) -> list[tuple[str, ...]]:
+    rows = []
+    for other, name in (("collm-dc", "CoLLM-DC"), ("magrpo", "Monte Carlo (MAGRPO)")):
+        gap = found.difference(setting, "collm-cc", other)
+        if gap is None or not gap.known:
+            continue
+        verdict = {1: SUPPORTED, -1: AGAINST, 0: UNDECIDED}[gap.sign]
+        if verdict == UNDECIDED and gap.high is not None and gap.high < EQUAL:
+            verdict = AGAINST
+        verdict = waiting(gap.seeds, planned) or verdict
+        numbers = f"{setting}, collm-cc − {other}: {gap.text('+.1f')}, {gap.seeds} paired seeds"
+        rows.append((f"{where} CoLLM-CC is better than {name}", numbers, verdict))
+    return rows
 
 
 def _samples(found: Comparison) -> list[tuple[str, ...]]:
@@ -90,3 +101,39 @@ def _samples(found: Comparison) -> list[tuple[str, ...]]:
         f"[{low:.2f}, {high:.2f}], {len(whole)} of {len(common)} paired seeds (both got there)"
     )
     return [("Monte Carlo needs many more samples than CoLLM-CC", text, verdict)]
+
+
+def _variance(found: Comparison) -> list[tuple[str, ...]]:
+    """What the gradients of an update's minibatches have in common: more of it is less variance."""
+    pair = [found.groups.get((FLAGSHIP, arm)) for arm in ("collm-cc", "magrpo")]
+    if pair[0] is None or pair[1] is None:
+        return []
+    own, other = (
+        {
+            seed: float(values.mean())
+            for seed, (_, values) in zip(group.seeds, group.curve("gradient_signal"), strict=True)
+        }
+        for group in pair
+        if group is not None
+    )
+    common = sorted(set(own) & set(other))
+    if len(common) < 2:
+        return []
+    gap = stats.mean([own[seed] - other[seed] for seed in common])
+    verdict = waiting(len(common), FLAGSHIP_SEEDS) or {1: SUPPORTED, -1: AGAINST, 0: UNDECIDED}[gap.sign]
+    text = f"flagship, signal of the gradients, mean over training, collm-cc − magrpo: {gap.text('+.4f')}, {len(common)} paired seeds"
+    return [("Monte Carlo has the higher variance", text, verdict)]
+
+
+def _convergence(found: Comparison) -> list[tuple[str, ...]]:
+    """Seeds of CoLLM-DC that close less than a quarter of the gap."""
+    group = found.groups.get((FLAGSHIP, "collm-dc"))
+    if group is None:
+        return []
+    raw = group.before("score") or []
+    failed = [after - before < FAILED * (100 - before) for after, before in zip(group.scores, raw, strict=True)]
+    low, high = stats.wilson(sum(failed) / len(failed), len(failed))
+    verdict = SUPPORTED if low > FAILED else AGAINST if high < FAILED else UNDECIDED
+    verdict = waiting(len(failed), FLAGSHIP_SEEDS) or verdict
+    text = f"flagship, seeds that close less than {FAILED:.0%} of the gap: {sum(failed)} of {len(failed)} [{low:.2f}, {high:.2f}]"
+    return [("CoLLM-DC struggles to converge", text, verdict)]
