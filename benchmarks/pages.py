@@ -128,8 +128,8 @@ def results(method: Method) -> str:
     command = f"collm train str-build --preset quick --method {method.name} {' '.join(flags(method))}"
     blocks = [
         f"`{command} --seed 0 --run.threads 1`",
-        "and its like for the other seeds: updates of 96 episodes, as the preset had them then (`python benchmarks/methods.py`",
-        "makes all of them, the curve and the table). 96 held-out words; *raw* is the",
+        "and its like for the other seeds: updates of 96 episodes, as the preset had them then",
+        "(`python benchmarks/methods.py` makes all of them, the curve and the table). 96 held-out words; *raw* is the",
         "better of sampled and greedy, *trained* is sampled; the interval is a paired bootstrap over problems and describes",
         "that one team.",
         "",

@@ -121,7 +121,8 @@ def _variance(found: Comparison) -> list[tuple[str, ...]]:
         return []
     gap = stats.mean([own[seed] - other[seed] for seed in common])
     verdict = waiting(len(common), FLAGSHIP_SEEDS) or {1: SUPPORTED, -1: AGAINST, 0: UNDECIDED}[gap.sign]
-    text = f"flagship, signal of the gradients, mean over training, collm-cc − magrpo: {gap.text('+.4f')}, {len(common)} paired seeds"
+    numbers = f"flagship, signal of the gradients, mean over training, collm-cc − magrpo: {gap.text('+.4f')}"
+    text = f"{numbers}, {len(common)} paired seeds"
     return [("Monte Carlo has the higher variance", text, verdict)]
 
 
@@ -135,5 +136,6 @@ def _convergence(found: Comparison) -> list[tuple[str, ...]]:
     low, high = stats.wilson(sum(failed) / len(failed), len(failed))
     verdict = SUPPORTED if low > FAILED else AGAINST if high < FAILED else UNDECIDED
     verdict = waiting(len(failed), FLAGSHIP_SEEDS) or verdict
-    text = f"flagship, seeds that close less than {FAILED:.0%} of the gap: {sum(failed)} of {len(failed)} [{low:.2f}, {high:.2f}]"
+    share = f"{sum(failed)} of {len(failed)} [{low:.2f}, {high:.2f}]"
+    text = f"flagship, seeds that close less than {FAILED:.0%} of the gap: {share}"
     return [("CoLLM-DC struggles to converge", text, verdict)]
