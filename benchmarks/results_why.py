@@ -1,0 +1,52 @@
+"""Contrasts of the study ``why``: what one change does to CoLLM-CC on the flagship, and the methods with the presets of now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from collm.analysis.folder import Table
+from collm.comparison.data import Comparison, Group
+from collm.evaluation import stats
+from collm.evaluation.stats import Estimate
+
+STUDY, SETTING, BASE = "why", "flagship", "collm-cc"
+PRESETS = (
+    ("preset", "preset-dc"),
+    ("preset", "preset-magrpo"),
+    ("preset", "magrpo-48"),
+    ("preset-magrpo", "magrpo-48"),
+)
+"""CoLLM-CC, CoLLM-DC and MAGRPO with updates of 48 episodes; groups of 4, that of the preset, and of 8."""
+
+
+def block(studies: Mapping[str, Comparison]) -> str:
+    """The contrasts, for a page."""
+    if STUDY not in studies:
+        return "No cell is finished yet."
+    return table(studies[STUDY]).markdown()
+
+
+def table(found: Comparison) -> Table:
+    """A row per change and per pair of methods: paired differences over seeds."""
+    changes = [(group.arm, BASE) for group in found.of(SETTING) if group.arm != BASE and group.arm not in _presets()]
+    rows = []
+    for arm, other in (*changes, *PRESETS):
+        final = found.difference(SETTING, arm, other)
+        speed = gained(found.groups.get((SETTING, arm)), found.groups.get((SETTING, other)))
+        if final is not None and speed is not None:
+            rows.append((f"{arm} − {other}", str(final.seeds), final.text("+.1f"), speed.text("+.1f")))
+    columns = ("pair", "seeds", "held-out score [95 %]", "area under the curve [95 %]")
+    return Table("What one change does: paired differences", columns, tuple(rows))
+
+
+def gained(group: Group | None, other: Group | None) -> Estimate | None:
+    """Difference of the areas under two curves, over the seeds that both have."""
+    if group is None or other is None:
+        return None
+    a, b = (dict(zip(one.seeds, one.areas(), strict=True)) for one in (group, other))
+    common = sorted(set(a) & set(b))
+    return stats.mean([a[seed] - b[seed] for seed in common]) if common else None
+
+
+def _presets() -> set[str]:
+    return {arm for pair in PRESETS for arm in pair} - {"preset"}
