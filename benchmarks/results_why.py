@@ -1,4 +1,4 @@
-"""Contrasts of the study ``why``: what one change does to CoLLM-CC on the flagship, and the methods with the presets of now."""
+"""Contrasts of the study ``why``: what one change does to CoLLM-CC on the flagship, and the methods as presets have them."""
 
 from __future__ import annotations
 
