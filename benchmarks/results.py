@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,8 +37,9 @@ def main() -> None:
     if parser.parse_args().gather:
         gather(ROOT / "runs" / "results")
     found = studies()
-    for name, study in found.items():
-        draw(name, study)
+    shown = "\n".join(page.read_text() for page in PAGES)
+    for name, study in {**found, **results_why.few(found)}.items():
+        draw(name, study, shown)
     results_map.draw(found, IMAGES)
     for page in PAGES:
         page.write_text(filled(page.read_text(), found))
@@ -60,10 +62,15 @@ def studies() -> dict[str, Comparison]:
     }
 
 
-def draw(name: str, found: Comparison) -> None:
-    """The figures of a study."""
-    for drawn in Drawer(found, IMAGES / name).all():
-        print(drawn.path.relative_to(ROOT))
+def draw(name: str, found: Comparison, shown: str) -> None:
+    """Those figures of a study that the pages show."""
+    with tempfile.TemporaryDirectory() as folder:
+        for drawn in Drawer(found, Path(folder)).all():
+            path = IMAGES / name / drawn.path.name
+            if f"images/results/{name}/{path.name}" in shown:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(drawn.path, path)
+                print(path.relative_to(ROOT))
 
 
 def filled(page: str, found: Mapping[str, Comparison]) -> str:

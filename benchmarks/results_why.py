@@ -18,6 +18,17 @@ PRESETS = (
 )
 """CoLLM-CC, CoLLM-DC and MAGRPO with updates of 48 episodes; groups of 4, that of the preset, and of 8."""
 
+SHOWN = ("collm-cc", "lam-0", "lam-0.5", "warmup-0", "preset", "magrpo", "magrpo-48")
+"""What the figure shows."""
+
+
+def few(studies: Mapping[str, Comparison]) -> dict[str, Comparison]:
+    """The arms that differ most, as a comparison of their own for figures."""
+    if STUDY not in studies:
+        return {}
+    found = studies[STUDY]
+    return {"why-few": Comparison((record for record in found.records if record["arm"] in SHOWN), found.study)}
+
 
 def block(studies: Mapping[str, Comparison]) -> str:
     """The contrasts, for a page."""
