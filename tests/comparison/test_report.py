@@ -12,6 +12,7 @@ import pytest
 
 from collm.comparison import records
 from collm.comparison.data import Comparison, load
+from collm.comparison.figures import Drawer
 from collm.comparison.report import write
 from collm.comparison.study import Arm, Setting, Study
 from collm.comparison.tables import tables
@@ -144,3 +145,9 @@ def test_more_env_steps_than_the_budget_are_said(tmp_path: Path) -> None:
         "tldr/magrpo: up to 500 env steps for a budget of 400, because whole updates are played. A larger budget, or a "
         "smaller rollout.problems, comes nearer."
     ]
+
+
+def test_arms_of_ones_own_have_no_method_s_colour(tmp_path: Path) -> None:
+    arms = ("collm-cc", "magrpo", "gentle", "bold", "slow", "swift")
+    drawer = Drawer(Comparison([record("tower", arm, 0, 50.0) for arm in arms]), tmp_path)
+    assert len({drawer.colours[arm] for arm in arms}) == len(arms)

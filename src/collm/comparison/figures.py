@@ -49,7 +49,9 @@ class Drawer:
     def __init__(self, found: Comparison, out: Path) -> None:
         self.found, self.out = found, out
         rest = [arm for arm in found.arms if arm not in COLOURS]
-        self.colours = {**COLOURS, **{arm: _OTHERS[place % len(_OTHERS)] for place, arm in enumerate(rest)}}
+        taken = {COLOURS[arm] for arm in found.arms if arm in COLOURS}
+        spare = [colour for colour in _OTHERS if colour not in taken]
+        self.colours = {**COLOURS, **{arm: spare[place % len(spare)] for place, arm in enumerate(rest)}}
 
     @property
     def few(self) -> bool:
