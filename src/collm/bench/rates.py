@@ -17,8 +17,8 @@ WORKLOADS = {
     "iac": Workload(kind="iac"),
     "magrpo": Workload(kind="magrpo"),
 }
-"""96 episodes were our default until 48 were found to learn faster; 8 per update are CoMLRL's buffer. A tree of 4 siblings and
-2 turns has 16 paths."""
+"""96 episodes were our default until 48 were found to learn faster; 8 per update are CoMLRL's buffer. A tree of 4 siblings
+and 2 turns has 16 paths."""
 QUICK = {
     "maac_default": Workload(episodes=12, tokens=12),
     "maac_same_update": Workload(episodes=2, tokens=12),
