@@ -37,7 +37,7 @@ def test_arms_are_methods_at_every_lambda_or_group_with_as_many_episodes() -> No
         ("mareinforce", None, 4),
     ]
     for _, arm in found:
-        assert arm.rollout.problems * arm.rollout.samples == 96
+        assert arm.rollout.problems * arm.rollout.samples == config.rollout.problems
         assert (arm.task.turns, arm.credit.gamma, arm.env_steps) == (2, 0.9, 96)
     assert [arm.credit.lam for _, arm in found[:2]] == [0.0, 1.0]
 
