@@ -1,7 +1,8 @@
 """The evidence of docs/results, from its raw data: python benchmarks/results.py
 
 Studies are planned in docs/results/plans/NAME.yaml and run by ``collm compare --study … --out runs/results/NAME``. With
-``--gather`` the finished cells found there go to docs/results/data/NAME, a line of JSON each. Tables and figures are made of
+``--gather`` the finished cells found there go to docs/results/data/NAME, a line of JSON each; with ``--restore`` they come
+back from there, so that a machine that has only the repository goes on with what is missing. Tables and figures are made of
 that data alone; those in documents stand between ``<!-- results NAME … -->`` and ``<!-- end -->``.
 """
 
@@ -24,18 +25,25 @@ from collm.comparison.data import Comparison
 from collm.comparison.figures import Drawer
 from collm.comparison.study import FILE, Cell, read_study
 from collm.comparison.tables import details, tables
+from collm.training.run_folder import RunFolder, make_folder
 
 ROOT = Path(__file__).parent.parent
 RESULTS, IMAGES = ROOT / "docs" / "results", ROOT / "docs" / "images" / "results"
-PLANS, DATA = RESULTS / "plans", RESULTS / "data"
+PLANS, DATA, RUNS = RESULTS / "plans", RESULTS / "data", ROOT / "runs" / "results"
 PAGES = (ROOT / "README.md", RESULTS / "README.md", RESULTS / "tuning.md", RESULTS / "tables.md")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gather", action="store_true", help="take in the finished cells of runs/results first")
-    if parser.parse_args().gather:
-        gather(ROOT / "runs" / "results")
+    parser.add_argument(
+        "--restore", action="store_true", help="put the cells of docs/results/data into runs/results first"
+    )
+    chosen = parser.parse_args()
+    if chosen.restore:
+        restore(RUNS, DATA)
+    if chosen.gather:
+        gather(RUNS, DATA)
     found = studies()
     shown = "\n".join(page.read_text() for page in PAGES)
     for name, study in {**found, **results_why.few(found)}.items():
@@ -45,13 +53,26 @@ def main() -> None:
         page.write_text(filled(page.read_text(), found))
 
 
-def gather(runs: Path) -> None:
-    """The records of all finished cells, without what only a machine wants."""
+def gather(runs: Path, data: Path) -> None:
+    """Take the records of all finished cells into the raw data. What is there stays, unless its cell was run again."""
     for plan in sorted(PLANS.glob("*.yaml")):
-        folder = runs / plan.stem
-        if folder.is_dir():
-            records.save(records.load(folder), DATA / plan.stem)
-            shutil.copy(folder / FILE, DATA / plan.stem / FILE)
+        folder, kept = runs / plan.stem, data / plan.stem
+        if (folder / FILE).is_file():
+            known = {cell_of(record): record for own in (kept, folder) for record in records.load(own)}
+            records.save(known.values(), kept)
+            shutil.copy(folder / FILE, kept / FILE)
+
+
+def restore(runs: Path, data: Path) -> None:
+    """Put the records of the raw data where ``collm compare`` looks for finished cells; cells that have a folder keep it."""
+    for plan in sorted(data.glob(f"*/{FILE}")):
+        folder = runs / plan.parent.name
+        for record in records.load(plan.parent):
+            cell = folder / cell_of(record).path
+            if not cell.is_dir():
+                RunFolder(make_folder(cell)).write_json(records.FILE, record)
+        if not (folder / FILE).is_file():
+            shutil.copy(plan, folder / FILE)
 
 
 def studies() -> dict[str, Comparison]:
@@ -91,15 +112,15 @@ def cell_of(record: records.Record) -> Cell:
 
 
 def waiting(part: str, found: Mapping[str, Comparison]) -> bool:
-    """Whether a generated part is of a study, or of a setting of one, that has no data yet."""
+    """Whether a generated part is of a study that has no data yet, or of trained teams where none is finished."""
     name, _, rest = part.removeprefix("results ").partition(": ")
     if name not in found:
         return (PLANS / f"{name}.yaml").is_file()
-    plan = found[name].study
-    setting = rest.partition(": ")[0]
-    # What is said of all settings together needs two of them.
-    missing = len(found[name].settings) < 2 if rest.startswith("All settings") else setting not in found[name].settings
-    return plan is not None and missing and (setting in plan.settings or rest.startswith("All settings"))
+    setting, plan = rest.partition(": ")[0], found[name].study
+    trained = {group.setting for group in found[name].groups.values() if group.trained}
+    if rest.startswith("All settings"):
+        return len(trained) < 2
+    return plan is not None and setting in {*plan.settings} - trained
 
 
 def state(found: Comparison) -> str:

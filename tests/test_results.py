@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,9 +12,13 @@ import results_claims
 from marked import names
 
 from collm.comparison.data import Comparison
-from collm.comparison.study import read_study
+from collm.comparison.records import FILE as FILE_OF_RECORD
+from collm.comparison.records import load
+from collm.comparison.runner import Runner
+from collm.comparison.study import FILE, read_study
 from collm.evaluation.stats import Estimate
 from collm.methods import METHODS
+from collm.training.run_folder import RunFolder, make_folder
 
 STUDIES: Mapping[str, Comparison] = results.studies()
 
@@ -32,6 +37,32 @@ def test_every_generated_part_has_a_source() -> None:
     for page in results.PAGES:
         for part in names(page.read_text(), "results "):
             assert part in known or results.waiting(part, STUDIES), part
+
+
+def test_a_machine_with_only_the_repository_goes_on(tmp_path: Path) -> None:
+    """Restored cells are finished for the runner, and gathered again they are the raw data, byte for byte."""
+    runs, data = tmp_path / "runs", tmp_path / "data"
+    results.restore(runs, results.DATA)
+    for name, study in STUDIES.items():
+        plan = read_study(runs / name / FILE)
+        cells = [results.cell_of(record) for record in study.records]
+        runner = Runner(plan, runs / name, cells)
+        assert {runner.status(cell).state for cell in cells} == {"finished"}
+    results.gather(runs, data)
+    for path in results.DATA.rglob("*.jsonl"):
+        assert (data / path.relative_to(results.DATA)).read_bytes() == path.read_bytes()
+
+
+def test_gathering_loses_no_cell(tmp_path: Path) -> None:
+    """A machine that ran one cell more adds it to those of the repository."""
+    name = next(iter(STUDIES))
+    runs, data = tmp_path / "runs", tmp_path / "data"
+    shutil.copytree(results.DATA / name, data / name)
+    own = {**STUDIES[name].records[0], "seed": 1000}
+    shutil.copytree(results.DATA / name, runs / name, ignore=shutil.ignore_patterns("*.jsonl"))
+    RunFolder(make_folder(runs / name / results.cell_of(own).path)).write_json(FILE_OF_RECORD, own)
+    results.gather(runs, data)
+    assert len(list(load(data / name))) == len(STUDIES[name].records) + 1
 
 
 @pytest.mark.parametrize("plan", sorted(results.PLANS.glob("*.yaml")), ids=lambda plan: plan.stem)
