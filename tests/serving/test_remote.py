@@ -98,7 +98,7 @@ def test_agents_are_asked_at_the_same_time(task: Task) -> None:
         together.wait()
         send(handler, completion("/setblock 1 1 0 stone"))
 
-    with table(reply, reply) as (found, seats):
+    with table(reply, reply) as (_, seats):
         plays, asked = play(task, seats)
     assert plays[0].missing == []
     for turn in range(3):
@@ -184,7 +184,7 @@ def test_who_does_not_answer_acts_empty_and_no_episode_is_lost(
         return second_turn(body) and (not failed or len(failed) < tries)
 
     settings = RemoteSettings(seconds=0.5, tries=2)
-    with table(says("/setblock 1 1 0 stone"), sometimes(once, failing), settings=settings) as (found, seats):
+    with table(says("/setblock 1 1 0 stone"), sometimes(once, failing), settings=settings) as (_, seats):
         plays, _ = play(task, seats, 3)
     assert [(one.turn, one.agent) for one in plays[0].missing] == [(1, 1)]
     assert reason in plays[0].missing[0].reason
@@ -224,7 +224,7 @@ def test_what_may_pass_is_tried_again(task: Task) -> None:
         asked += 1
         (refuses(503) if asked == 1 else says("/setblock 1 1 0 stone"))(body, handler)
 
-    with table(reply, says("b")) as (found, seats):
+    with table(reply, says("b")) as (_, seats):
         plays, _ = play(task, seats)
     assert plays[0].missing == []
     assert asked == 4

@@ -54,7 +54,8 @@ def export_team(
     config, task, policies = load_team(run, checkpoint, task)
     if merge and config.weights.quantisation != "none":
         raise ConfigError("adapters on a quantised base cannot be merged: leave --merge out.")
-    cards = [_card(config, task, agent, name, merge) for agent, name in enumerate(models(config, task.agents))]
+    seats = zip(models(config, task.agents), policies, strict=True)
+    cards = [_card(config, task, agent, name, policy, merge) for agent, (name, policy) in enumerate(seats)]
     make_folder(out.absolute().parent)
     partial = out.absolute().with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -76,7 +77,7 @@ def team_command(folder: Path, cards: Sequence[AgentCard]) -> str | None:
     return f"vllm serve {cards[0].base} --host 127.0.0.1 --port 8000 --enable-lora --lora-modules {modules}"
 
 
-def _card(config: TrainConfig[Any], task: Task, agent: int, base: str, merge: bool) -> AgentCard:
+def _card(config: TrainConfig[Any], task: Task, agent: int, base: str, policy: Policy, merge: bool) -> AgentCard:
     return AgentCard(
         task=config.task_name,
         options=options.to_mapping(config.task),
@@ -88,6 +89,7 @@ def _card(config: TrainConfig[Any], task: Task, agent: int, base: str, merge: bo
         sampling=options.to_mapping(config.sampling),
         base=base,
         adapter=trains_adapters(base, config.weights) and not merge and base not in EMBEDDED,
+        precision="bf16" if policy.base.autocast else "fp32",
     )
 
 

@@ -37,6 +37,8 @@ class AgentCard:
     """The model it started from."""
     adapter: bool
     """Whether its folder is a LoRA adapter on ``base``, and not a model of its own."""
+    precision: str
+    """The numbers it was trained to compute with: fp32 or bf16."""
 
     @property
     def name(self) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _ANSWERS = ("/v1/chat/completions", "/v1/completions")
+_TYPES = {"fp32": "float32", "bf16": "bfloat16"}
 _OPEN = "/health"
 """The one path that needs no key."""
 
@@ -72,7 +73,9 @@ def serve(
         os.chdir(folder.absolute().parent)
         name = folder.absolute().name
         try:
-            engine = engine_of(force_model=name, device=device, log_level="error", non_blocking=True)
+            engine = engine_of(
+                force_model=name, device=device, dtype=_TYPES[card.precision], log_level="error", non_blocking=True
+            )
         except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
             first = str(error).strip().split("\n")[0]
             raise ServingError(f"the model in {folder} cannot be loaded: {first}") from error
