@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from collm.cli import COMMANDS, run
 from collm.methods import METHODS
+from tests.serving.stations import Served
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
@@ -26,6 +28,7 @@ PAGES = (
     "docs/performance.md",
     "docs/theory.md",
     "docs/sandbox.md",
+    "docs/deploy.md",
     *(f"docs/methods/{name}.md" for name in METHODS),
 )
 SMALL_TRAIN = "--env-steps 4 --rollout.problems 2 --sampling.max-new-tokens 8 --evaluation.test-problems 2 --quiet"
@@ -37,7 +40,15 @@ SMALL = {
     "compare": "--preset quick --methods raw --only tldr/raw/0",
     "bench": "--quick --rounds 1 --threads 1 --parts limits",
 }
-MENTIONED = ("collm train", "collm eval", "collm play", "collm build-tiny", "collm compare")
+MENTIONED = (
+    "collm train",
+    "collm eval",
+    "collm play",
+    "collm build-tiny",
+    "collm compare",
+    "collm export",
+    "collm serve",
+)
 """Names of commands in the text, which are not to be run so."""
 SMALL_STUDY = (
     "--train env_steps=4 rollout.problems=2 evaluation.test_problems=2 --drift.updates 1 "
@@ -86,8 +97,17 @@ def test_every_command_of_the_documents(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert len(commands()) >= 8
+    with contextlib.ExitStack() as servers:
+        run_all(servers, capsys)
+
+
+def run_all(servers: contextlib.ExitStack, capsys: pytest.CaptureFixture[str]) -> None:
+    """All commands in order; agents that are served stay so until the end."""
     for text in commands():
         _, name, *rest = shlex.split(text)
+        if name == "serve":
+            servers.enter_context(contextlib.closing(Served(Path(rest[0]), int(rest[2])))).ready()
+            continue
         small = [] if "--resume" in rest or "--help" in rest else shlex.split(SMALL.get(name, ""))
         if rest[:1] == ["str-build"] and "--parts" in rest:
             small += shlex.split(SMALL_STUDY)

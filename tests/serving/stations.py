@@ -131,6 +131,11 @@ class Served:
         assert " answers at " in line, self.process.communicate()[1]
         return line.split()[-1]
 
+    def close(self) -> None:
+        """End it, whatever it does."""
+        self.process.kill()
+        self.process.wait()
+
     def stop(self) -> tuple[int, str]:
         """Ask it to stop; its exit status and what it said."""
         self.process.terminate()
@@ -141,10 +146,6 @@ class Served:
 @contextlib.contextmanager
 def served(folders: Sequence[Path]) -> Iterator[list[str]]:
     """The URLs of these agents, each in a process of its own."""
-    running = [Served(folder) for folder in folders]
-    try:
+    with contextlib.ExitStack() as stack:
+        running = [stack.enter_context(contextlib.closing(Served(folder))) for folder in folders]
         yield [one.ready() for one in running]
-    finally:
-        for one in running:
-            one.process.kill()
-            one.process.wait()

@@ -49,6 +49,8 @@ class Address:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((self.host, self.port))
+            # Until somebody listens, a second server could take the port too. Who asks early waits for the model.
+            listener.listen(128)
         except (OSError, OverflowError) as error:
             listener.close()
             raise ServingError(
