@@ -20,8 +20,9 @@ import collm
 from collm.rollout.path import Job
 from collm.rollout.protocols import PROTOCOLS
 from collm.serving.export import export_team
-from collm.serving.remote import Asked, RemoteSettings
+from collm.serving.remote import RemoteSettings
 from collm.serving.seats import seated
+from collm.serving.voices import Asked
 
 PAGE = Path(__file__).parent.parent / "docs" / "deploy.md"
 WORDS = 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import threading
@@ -10,15 +11,21 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+import numpy as np
 import pytest
 
 from collm.errors import ConfigError
+from collm.models.chat import ChatFormat
+from collm.models.policy import Policy
+from collm.rollout.collector import collect
+from collm.rollout.engine import Session
 from collm.rollout.path import Job
 from collm.rollout.protocols import PROTOCOLS
 from collm.rollout.sampling import Sampling
 from collm.rollout.talk import Play
-from collm.serving.remote import AgentError, Asked, RemoteSettings
+from collm.serving.remote import AgentError, RemoteSettings
 from collm.serving.seats import Seats, seated
+from collm.serving.voices import Asked
 from collm.tasks import Task, make_task, replay
 from tests.serving.stations import Reply, Station, completion, says, send, send_bytes, stations
 
@@ -106,6 +113,52 @@ def test_agents_are_asked_at_the_same_time(task: Task) -> None:
         assert max(one.started, other.started) < min(one.ended, other.ended)
 
 
+def continues(policy: Policy, sampling: Sampling) -> Reply:
+    """A server that takes token ids and gives token ids back."""
+
+    def reply(body: dict[str, Any], handler: BaseHTTPRequestHandler) -> None:
+        assert body["stop_token_ids"] == list(policy.stop_ids)
+        session = Session([policy], sampling, lambda row, turn: np.zeros(sampling.max_new_tokens))
+        found = session.respond([0], [body["prompt"]], 0)[0]
+        send(handler, {"choices": [{"token_ids": found.tokens, "text": "ignored"}]})
+
+    return reply
+
+
+def test_where_the_server_takes_token_ids_nothing_is_encoded_twice(four_turns: Task, team: list[Policy]) -> None:
+    """Token for token what is played here."""
+    sampling = Sampling(max_new_tokens=8).greedy()
+    jobs = [Job(problem, group) for group, problem in enumerate(four_turns.problems("test")[:2])]
+    here = collect(four_turns, team, jobs, sampling, ("t",))
+    with table(*(continues(policy, sampling) for policy in team)) as (found, seats):
+        seats = dataclasses.replace(seats, chats=tuple(policy.chat for policy in team))
+        plays, _ = seats.play(PROTOCOLS["parallel"], four_turns, jobs, sampling, ("t",))
+    assert [one.episode.actions for one in plays] == [episode.actions for episode in here.episodes]
+    for agent, station in enumerate(found):
+        prompts = [request["prompt"] for request in station.requests()]
+        for path in range(2):
+            transcript = here.forest.transcript(path, agent)
+            assert all(transcript.tokens[: span.said] in prompts for span in transcript.spans)
+
+
+def test_an_answer_stays_spelt_as_it_was_sampled(task: Task, chat: ChatFormat) -> None:
+    """Letter by letter, which is not how the tokenizer would spell it."""
+    text = "/setblock 1 1 0 stone"
+    letters = [token for letter in text for token in chat.tokenizer.encode(letter)]
+    assert letters != chat.tokenizer.encode(text)
+
+    def reply(body: dict[str, Any], handler: BaseHTTPRequestHandler) -> None:
+        send(handler, {"choices": [{"token_ids": [*letters, chat.end_of_turn]}]})
+
+    with table(reply, reply) as (found, seats):
+        plays, _ = play(task, dataclasses.replace(seats, chats=(chat, chat)))
+    assert plays[0].episode.actions == [(text, text)] * 3
+    for station in found:
+        first, second, third = (request["prompt"] for request in station.requests())
+        assert second[: len(first) + len(letters)] == [*first, *letters]
+        assert third[: len(second) + len(letters)] == [*second, *letters]
+
+
 def test_a_pipeline_is_asked_one_after_the_other_and_hears(task: Task) -> None:
     with table(says("/setblock 1 1 0 stone"), says("b")) as (found, seats):
         _, asked = play(task, seats, protocol="pipeline")
@@ -157,7 +210,7 @@ def sometimes(fails: Callable[[dict[str, Any]], bool], failure: Reply, text: str
         (refuses(429), "status 429", 2),
         (refuses(400), "status 400", 1),
         (garbage, "it answered with '<html>welcome</html>', which is no completion, 2 times", 2),
-        (no_text, "it answered with None and not with text, 2 times", 2),
+        (no_text, "which is no completion, 2 times", 2),
         (breaks_off, "the answer broke off", 2),
         (hangs, "no answer in 0.5 s", 1),
     ],

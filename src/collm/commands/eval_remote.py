@@ -19,7 +19,7 @@ from collm.options import Range
 from collm.rollout.collector import at_once
 from collm.rollout.sampling import Sampling
 from collm.rollout.talk import Play
-from collm.serving.remote import Asked
+from collm.serving.voices import Asked
 from collm.tasks.protocol import Problem
 
 TaskOptions = TypeVar("TaskOptions")

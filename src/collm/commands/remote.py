@@ -17,8 +17,9 @@ from collm.options import Range, check, from_mapping
 from collm.rollout.protocols import Protocol, find_protocol
 from collm.rollout.sampling import Sampling
 from collm.rollout.talk import Play
-from collm.serving.remote import Asked, RemoteSettings
+from collm.serving.remote import RemoteSettings
 from collm.serving.seats import Seats, seated
+from collm.serving.voices import Asked
 from collm.tasks.protocol import Task
 from collm.tasks.registry import default_options, make_task, single_form
 

@@ -1,19 +1,17 @@
-"""Agents that live elsewhere: each behind its own URL, told its own history and nothing else."""
+"""One agent that lives elsewhere, behind its own URL: who it is, and its answers."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import urldefrag, urlsplit
 
 from collm.errors import CollmError, ConfigError, unknown_name
 from collm.options import Range
-from collm.randomness import Key, integer
 from collm.rollout.sampling import Sampling
-from collm.rollout.talk import Seat, Silence, Word
+from collm.rollout.talk import Silence, Word
 from collm.serving.exported import AgentCard
 
 if TYPE_CHECKING:
@@ -25,6 +23,7 @@ _HELLO_SECONDS = 10.0
 _SHOWN = 200
 """Letters of an answer that are shown where it is not what was asked for."""
 
+T = TypeVar("T")
 ChatMessages = list[dict[str, str]]
 """One agent's history as its server reads it: the task's messages and its own answers, in order of time."""
 
@@ -43,21 +42,13 @@ class RemoteSettings:
     """Requests that one agent gets at the same time, from episodes that are played side by side."""
     key_variable: str | None = None
     """The environment variable with the key that the agents ask for."""
+    tokens: Path | None = None
+    """The exported team, whose tokenizers are then used here: agents are sent token ids and give token ids back, so that
+    nothing is encoded twice. For servers that can (vLLM's can; transformers' cannot)."""
 
 
 class AgentError(CollmError):
     """An agent that cannot take its seat."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """One request, for what it took."""
-
-    turn: int
-    agent: int
-    started: float
-    """Seconds on the monotonic clock."""
-    ended: float
 
 
 class RemoteAgent:
@@ -124,25 +115,28 @@ class RemoteAgent:
 
     def ask(self, messages: ChatMessages, sampling: Sampling, seed: int) -> Word | Silence:
         """Its answer to a conversation, or why there is none."""
-        body: dict[str, Any] = {
-            "model": self.model,
-            "messages": messages,
-            "temperature": sampling.temperature,
-            "max_tokens": sampling.max_new_tokens,
-        }
-        if sampling.temperature > 0:
-            body |= {"top_p": sampling.top_p, "seed": seed} | ({"top_k": sampling.top_k} if sampling.top_k else {})
+        return self._asked("/v1/chat/completions", {"messages": messages, **_drawing(sampling, seed)}, _word)
+
+    def go_on(
+        self, tokens: Sequence[int], stop_ids: Sequence[int], sampling: Sampling, seed: int
+    ) -> list[int] | Silence:
+        """The tokens that it puts behind these, the one that ended them included, or why there are none: for servers that
+        take token ids and give them back."""
+        own = {"prompt": list(tokens), "stop_token_ids": list(stop_ids), "return_token_ids": True}
+        return self._asked("/v1/completions", {**own, **_drawing(sampling, seed)}, _token_ids)
+
+    def _asked(self, path: str, body: dict[str, Any], read: Callable[[Any], T]) -> T | Silence:
         try:
-            found: Word = self._retrying(self.settings.tries)(self._post, body)
+            found: T = self._retrying(self.settings.tries)(self._post, path, {"model": self.model, **body}, read)
             return found
         except _PassingError as failure:
             return Silence(f"{failure}, {self.settings.tries} times" if self.settings.tries > 1 else str(failure))
         except _LastingError as failure:
             return Silence(str(failure))
 
-    def _post(self, body: dict[str, Any]) -> Word:
+    def _post(self, path: str, body: dict[str, Any], read: Callable[[Any], T]) -> T:
         try:
-            response = self._client.post(f"{self.url}/v1/chat/completions", json=body)
+            response = self._client.post(f"{self.url}{path}", json=body)
         except self._http.ConnectError as error:
             raise _PassingError(f"nobody answers at {self.url}") from error
         except self._http.TimeoutException as error:
@@ -153,19 +147,10 @@ class RemoteAgent:
             passing = response.status_code in _PASSING or response.status_code >= 500
             kind = _PassingError if passing else _LastingError
             raise kind(f"it refused with status {response.status_code}: {' '.join(response.text.split())[:_SHOWN]!r}")
-        return self._word(response)
-
-    def _word(self, response: httpx2.Response) -> Word:
         try:
-            values = response.json()
-            text = values["choices"][0]["message"]["content"]
-            usage = values.get("usage") or {}
-            word = Word(text, int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0)))
+            return read(response.json())
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             raise _PassingError(f"it answered with {response.text[:40]!r}, which is no completion") from error
-        if not isinstance(text, str):
-            raise _PassingError(f"it answered with {text!r:.40} and not with text")
-        return word
 
     def close(self) -> None:
         """Give back its connections."""
@@ -180,52 +165,26 @@ class _LastingError(Exception):
     """A failure after which it would not."""
 
 
-class RemoteVoices:
-    """Agents behind URLs as voices. All that is asked at a stage is asked at once, of different agents side by side."""
+def _drawing(sampling: Sampling, seed: int) -> dict[str, Any]:
+    """How a response is to be drawn; greedily without a seed, and with top_k, which not every server knows, where needed."""
+    own: dict[str, Any] = {"temperature": sampling.temperature, "max_tokens": sampling.max_new_tokens}
+    if sampling.temperature > 0:
+        own |= {"top_p": sampling.top_p, "seed": seed} | ({"top_k": sampling.top_k} if sampling.top_k else {})
+    return own
 
-    def __init__(
-        self, agents: Sequence[RemoteAgent], sampling: Sampling, key: tuple[Key, ...], settings: RemoteSettings
-    ) -> None:
-        self.agents, self.sampling, self.key = agents, sampling, key
-        self.histories: list[ChatMessages] = []
-        """(seats,): what each agent was told and has said, in each episode."""
-        self.asked: list[Asked] = []
-        self._pools = [ThreadPoolExecutor(settings.together) for _ in agents]
 
-    def begin(self, seats: Sequence[Seat]) -> None:
-        self.histories = [[] for _ in seats]
+def _word(values: Any) -> Word:
+    """What a chat completion says. Raises what Python raises if it is none."""
+    text = values["choices"][0]["message"]["content"]
+    if not isinstance(text, str):
+        raise TypeError("the content is not text")
+    usage = values.get("usage") or {}
+    return Word(text, int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0)))
 
-    def fits(self, seat: Seat) -> bool:
-        """Its server knows."""
-        return True
 
-    def speak(self, seats: Sequence[Seat], turn: int) -> list[Word | Silence]:
-        """A silent agent has read nothing: what it was to read comes with its next observation."""
-        waiting: list[Future[Word | Silence]] = [
-            self._pools[seat.agent].submit(self._ask, seat, self._told(seat), turn) for seat in seats
-        ]
-        said = [future.result() for future in waiting]
-        for seat, word in zip(seats, said, strict=True):
-            if isinstance(word, Word):
-                answer = {"role": "assistant", "content": word.text}
-                self.histories[seat.number] = [*self._told(seat), answer]
-        return said
-
-    def _told(self, seat: Seat) -> ChatMessages:
-        shown = [{"role": message.role, "content": message.content} for message in seat.observation()]
-        return self.histories[seat.number] + shown
-
-    def _ask(self, seat: Seat, messages: ChatMessages, turn: int) -> Word | Silence:
-        seed = integer(*self.key, seat.job.problem.id, seat.job.sample, turn, seat.agent, seat.given) % 2**31
-        started = time.monotonic()
-        found = self.agents[seat.agent].ask(messages, self.sampling, seed)
-        self.asked.append(Asked(turn, seat.agent, started, time.monotonic()))
-        return found
-
-    def close(self) -> None:
-        """Wait for nobody any more."""
-        for pool in self._pools:
-            pool.shutdown(cancel_futures=True)
+def _token_ids(values: Any) -> list[int]:
+    """The tokens of a text completion."""
+    return [int(token) for token in values["choices"][0]["token_ids"]]
 
 
 def _libraries() -> tuple[Any, Callable[[int], Any]]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from transformers import AutoTokenizer
+
 from collm.errors import ConfigError
+from collm.models.chat import ChatFormat
 from collm.randomness import Key
 from collm.rollout.path import Job
 from collm.rollout.protocols import Protocol
 from collm.rollout.sampling import Sampling
 from collm.rollout.talk import Play, conduct
-from collm.serving.exported import AgentCard
-from collm.serving.remote import Asked, RemoteAgent, RemoteSettings, RemoteVoices
+from collm.serving.exported import AgentCard, read_team
+from collm.serving.remote import RemoteAgent, RemoteSettings
+from collm.serving.voices import Asked, TextVoices, TokenVoices
 from collm.tasks.protocol import Task
 
 
@@ -26,6 +31,8 @@ class Seats:
     cards: tuple[AgentCard | None, ...]
     """None for a model that is no exported agent: any may take a seat."""
     settings: RemoteSettings
+    chats: tuple[ChatFormat, ...] | None = None
+    """How each agent's messages become tokens; None where they are sent as they are."""
 
     @property
     def known(self) -> list[AgentCard]:
@@ -73,8 +80,13 @@ class Seats:
         key: tuple[Key, ...],
     ) -> tuple[list[Play], list[Asked]]:
         """Play every job to its end, all side by side; and what was asked of whom, and when."""
-        with contextlib.closing(RemoteVoices(self.agents, sampling, key, self.settings)) as voices:
+        with contextlib.closing(self._voices(sampling, key)) as voices:
             return conduct(task, protocol.stages(task.agents), voices, jobs, key), voices.asked
+
+    def _voices(self, sampling: Sampling, key: tuple[Key, ...]) -> TextVoices | TokenVoices:
+        if self.chats is None:
+            return TextVoices(self.agents, sampling, key, self.settings)
+        return TokenVoices(self.agents, self.chats, sampling, key, self.settings)
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
@@ -83,7 +95,16 @@ def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def seated(urls: Sequence[str], settings: RemoteSettings, key: str | None) -> Iterator[Seats]:
-    """The agents at these URLs. Raises AgentError for one that is not there or does not speak the protocol."""
+    """The agents at these URLs. Raises AgentError for one that is not there or does not speak the protocol, ConfigError if
+    ``settings.tokens`` is no exported team of as many."""
+    chats = None if settings.tokens is None else _chats(settings.tokens, len(urls))
     with contextlib.ExitStack() as stack:
         agents = [stack.enter_context(contextlib.closing(RemoteAgent(url, settings, key))) for url in urls]
-        yield Seats(tuple(agents), tuple(agent.card() for agent in agents), settings)
+        yield Seats(tuple(agents), tuple(agent.card() for agent in agents), settings, chats)
+
+
+def _chats(team: Path, agents: int) -> tuple[ChatFormat, ...]:
+    cards = read_team(team)
+    if len(cards) != agents:
+        raise ConfigError(f"{team} is a team of {len(cards)}, and --agents names {agents}: give one URL for each.")
+    return tuple(ChatFormat(AutoTokenizer.from_pretrained(team / card.name), str(team / card.name)) for card in cards)

@@ -1,0 +1,132 @@
+"""Agents behind URLs as voices of a play: each is told its own history and nothing else, all of a stage at the same time."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from collm.models.chat import ChatFormat
+from collm.randomness import Key, integer
+from collm.rollout.forest import Transcript
+from collm.rollout.sampling import Sampling
+from collm.rollout.talk import Seat, Silence, Word
+from collm.serving.remote import ChatMessages, RemoteAgent, RemoteSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """One request, for what it took."""
+
+    turn: int
+    agent: int
+    started: float
+    """Seconds on the monotonic clock."""
+    ended: float
+
+
+class RemoteVoices(abc.ABC):
+    """Agents behind URLs. A silent one has read nothing: what it was to read comes with its next observation."""
+
+    def __init__(
+        self, agents: Sequence[RemoteAgent], sampling: Sampling, key: tuple[Key, ...], settings: RemoteSettings
+    ) -> None:
+        self.agents, self.sampling, self.key = agents, sampling, key
+        self.asked: list[Asked] = []
+        self._pools = [ThreadPoolExecutor(settings.together) for _ in agents]
+
+    @abc.abstractmethod
+    def begin(self, seats: Sequence[Seat]) -> None:
+        """Everybody's history is empty."""
+
+    @abc.abstractmethod
+    def ask(self, seat: Seat, seed: int) -> Any:
+        """Ask an agent for its answer to what it reads next, or say why there is none; nothing is changed."""
+
+    @abc.abstractmethod
+    def note(self, seat: Seat, answer: Any) -> Word:
+        """Put what it has read and answered into its history."""
+
+    def fits(self, seat: Seat) -> bool:
+        """Its server knows."""
+        return True
+
+    def speak(self, seats: Sequence[Seat], turn: int) -> list[Word | Silence]:
+        waiting: list[Future[Any]] = [self._pools[seat.agent].submit(self._timed, seat, turn) for seat in seats]
+        found = [future.result() for future in waiting]
+        return [
+            answer if isinstance(answer, Silence) else self.note(seat, answer)
+            for seat, answer in zip(seats, found, strict=True)
+        ]
+
+    def _timed(self, seat: Seat, turn: int) -> Any:
+        seed = integer(*self.key, seat.job.problem.id, seat.job.sample, turn, seat.agent, seat.given) % 2**31
+        started = time.monotonic()
+        found = self.ask(seat, seed)
+        self.asked.append(Asked(turn, seat.agent, started, time.monotonic()))
+        return found
+
+    def close(self) -> None:
+        """Wait for nobody any more."""
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
+
+
+class TextVoices(RemoteVoices):
+    """Histories of messages, which every OpenAI-compatible server reads; it encodes them again at every turn."""
+
+    histories: list[ChatMessages]
+    """(seats,)."""
+
+    def begin(self, seats: Sequence[Seat]) -> None:
+        self.histories = [[] for _ in seats]
+
+    def ask(self, seat: Seat, seed: int) -> Word | Silence:
+        return self.agents[seat.agent].ask(self._told(seat), self.sampling, seed)
+
+    def note(self, seat: Seat, answer: Word) -> Word:
+        self.histories[seat.number] = [*self._told(seat), {"role": "assistant", "content": answer.text}]
+        return answer
+
+    def _told(self, seat: Seat) -> ChatMessages:
+        shown = [{"role": message.role, "content": message.content} for message in seat.observation()]
+        return self.histories[seat.number] + shown
+
+
+class TokenVoices(RemoteVoices):
+    """Histories of token ids, for servers that take them: what was sampled is never encoded again, as in training."""
+
+    transcripts: list[Transcript]
+    """(seats,)."""
+
+    def __init__(
+        self,
+        agents: Sequence[RemoteAgent],
+        chats: Sequence[ChatFormat],
+        sampling: Sampling,
+        key: tuple[Key, ...],
+        settings: RemoteSettings,
+    ) -> None:
+        """``chats`` (agents,): how each agent's messages become tokens."""
+        super().__init__(agents, sampling, key, settings)
+        self.chats = chats
+
+    def begin(self, seats: Sequence[Seat]) -> None:
+        self.transcripts = [Transcript(seat.agent) for seat in seats]
+
+    def ask(self, seat: Seat, seed: int) -> list[int] | Silence:
+        history = [*self.transcripts[seat.number].tokens, *self._unread(seat)]
+        return self.agents[seat.agent].go_on(history, self.chats[seat.agent].stop_ids, self.sampling, seed)
+
+    def note(self, seat: Seat, answer: list[int]) -> Word:
+        transcript = self.transcripts[seat.number]
+        transcript.observe(self._unread(seat))
+        span = transcript.respond(answer)
+        return Word(self.chats[seat.agent].text(answer), span.said - span.seen, span.stop - span.said)
+
+    def _unread(self, seat: Seat) -> tuple[int, ...]:
+        chat, history = self.chats[seat.agent], self.transcripts[seat.number].tokens
+        return chat.following(seat.observation(), history[-1]) if history else chat.opening(seat.observation())
