@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from collm import cli
 from collm.rollout.collector import play
 from collm.rollout.path import Episode, Job
 from collm.rollout.protocols import PROTOCOLS
-from collm.rollout.sampling import Sampling
+from collm.rollout.talk import Play
 from collm.serving.export import export_team
 from collm.serving.remote import RemoteSettings
 from collm.serving.seats import seated
@@ -42,6 +43,13 @@ def team(run: Path) -> Path:
 def urls(team: Path) -> Iterator[list[str]]:
     with served([team / "agent_0", team / "agent_1"]) as found:
         yield found
+
+
+@pytest.fixture
+def servers() -> Iterator[contextlib.ExitStack]:
+    """Ends what a test starts, however the test ends."""
+    with contextlib.ExitStack() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")
@@ -95,28 +103,27 @@ def test_greedy_episodes_over_http_are_those_of_the_team_here(run: Path, urls: l
 
 
 def test_a_killed_agent_is_used_again_once_it_is_back(
-    run: Path, team: Path, urls: list[str], here: list[Episode]
+    run: Path, team: Path, urls: list[str], here: list[Episode], servers: contextlib.ExitStack
 ) -> None:
-    own = Served(team / "agent_1")
+    own = servers.enter_context(contextlib.closing(Served(team / "agent_1")))
     url = own.ready()
     assert elsewhere(run, [urls[0], url])[0].actions == here[0].actions
-    _, task, _ = collm.load_team(run)
+    config, task, _ = collm.load_team(run)
+    jobs = [Job(task.problems("test")[0], 0)]
     with seated([urls[0], url], SETTINGS, None) as seats:
+
+        def again() -> Play:
+            return seats.play(PROTOCOLS["parallel"], task, jobs, config.sampling.greedy(), ("play", 0))[0][0]
+
         own.process.send_signal(signal.SIGKILL)
         own.process.wait()
-        jobs = [Job(task.problems("test")[0], 0)]
-        alone = seats.play(PROTOCOLS["parallel"], task, jobs, here_sampling(run), ("play", 0))[0][0]
+        alone = again()
         assert [actions[1] for actions in alone.episode.actions] == [""] * 3
         assert {one.agent for one in alone.missing} == {1}
-        back = Served(team / "agent_1", int(url.rpartition(":")[2]))
+        back = servers.enter_context(contextlib.closing(Served(team / "agent_1", int(url.rpartition(":")[2]))))
         back.ready()
-        again = seats.play(PROTOCOLS["parallel"], task, jobs, here_sampling(run), ("play", 0))[0][0]
-    assert again.episode.actions == here[0].actions
+        assert again().episode.actions == here[0].actions
     assert back.stop() == (0, "stopped.\n")
-
-
-def here_sampling(run: Path) -> Sampling:
-    return collm.load_team(run)[0].sampling.greedy()
 
 
 def test_a_server_says_who_and_how_it_is_and_nothing_else(urls: list[str]) -> None:
@@ -172,10 +179,14 @@ def test_an_agent_of_another_task_is_refused(urls: list[str], capsys: pytest.Cap
 
 
 def test_a_key_is_asked_for_and_a_taken_port_is_named(
-    team: Path, urls: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    team: Path,
+    urls: list[str],
+    servers: contextlib.ExitStack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("AGENT_KEY", "sesame")
-    own = Served(team / "agent_1", 0, "--key-variable", "AGENT_KEY")
+    own = servers.enter_context(contextlib.closing(Served(team / "agent_1", 0, "--key-variable", "AGENT_KEY")))
     url = own.ready()
     assert [get(f"{url}/agent")[0], get(f"{url}/agent", "wrong")[0], get(f"{url}/agent", "sesame")[0]] == [
         401,
