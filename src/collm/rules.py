@@ -140,7 +140,7 @@ def _check_critic(critic: CriticSettings, rollout: Any, chosen: Method) -> None:
 def _check_project(name: str) -> None:
     if not _PROJECT.fullmatch(name):
         raise ConfigError(
-            f"run.project = {name!r} cannot name a project: use letters, digits and - _ . after a letter or digit, at most 128."
+            f"run.project = {name!r} cannot name a project: at most 128 letters, digits and - _ . after a letter or digit."
         )
 
 
