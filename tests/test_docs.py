@@ -26,6 +26,7 @@ PAGES = (
     "docs/performance.md",
     "docs/theory.md",
     "docs/sandbox.md",
+    "docs/trackers.md",
     *(f"docs/methods/{name}.md" for name in METHODS),
 )
 SMALL_TRAIN = "--env-steps 4 --rollout.problems 2 --sampling.max-new-tokens 8 --evaluation.test-problems 2 --quiet"
@@ -60,7 +61,7 @@ def commands() -> list[str]:
         for command in re.findall(r"(?:^|`)(collm [^`\n]+)", (ROOT / page).read_text(), flags=re.MULTILINE):
             text = command.split("  #")[0].strip()
             mentioned = text in MENTIONED
-            elsewhere = any(part in text for part in ("--vs comlrl", "device cuda", "Qwen/"))
+            elsewhere = any(part in text for part in ("--vs comlrl", "device cuda", "Qwen/", "trackers trackio"))
             if (
                 text.split()[1] in COMMANDS
                 and not mentioned
@@ -85,6 +86,7 @@ def test_every_command_of_the_documents(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
     assert len(commands()) >= 8
     for text in commands():
         _, name, *rest = shlex.split(text)

@@ -126,7 +126,7 @@ def wandb(run: Path) -> Found:
 
 
 def _leveldb_records(data: bytes) -> Iterator[bytes]:
-    """The records of a LevelDB log: behind W&B's 7 bytes, blocks of 32 KiB with (checksum, length, kind) before each part."""
+    """The records of a LevelDB log: behind W&B's 7 bytes, blocks of 32 KiB; before each part checksum, length, kind."""
     place, parts = 7, b""
     while place + 7 <= len(data):
         left = 32768 - place % 32768
