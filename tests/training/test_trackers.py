@@ -31,14 +31,14 @@ from collm.training.trackers.protocol import numbers_of
 
 TINY: dict[str, Any] = {
     "task": {"turns": 2, "max_length": 2, "train_size": 6, "validation_size": 2, "test_size": 2},
-    "env_steps": 30,
-    "rollout": {"problems": 3},
+    "env_steps": 16,
+    "rollout": {"problems": 2},
     "sampling": {"max_new_tokens": 8},
     "critic": {"warmup_updates": 1},
     "evaluation": {"every": 3, "validation_problems": 2, "test_problems": 2},
     "run": {"checkpoint_every": 2, "threads": 1},
 }
-UPDATES = 5
+UPDATES = 4
 INSTALLED = [name for name in ("tensorboard", "wandb", "trackio") if find_spec(name)]
 PICTURES = {"before_after", "curves"}
 

@@ -28,6 +28,8 @@ class Wandb:
             group=about.group,
             id=about.id,
             dir=about.folder,
+            # Whoever trains from Python may have a run of their own.
+            reinit="create_new",
             config=dict(about.config),
             resume="allow" if wandb.setup().settings.mode == "online" else None,
             settings=wandb.Settings(
