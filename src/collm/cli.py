@@ -15,6 +15,8 @@ COMMANDS = {
     "compare": "methods × tasks × seeds on equal budgets, with intervals and a report",
     "report": "one page for a run, for several runs, or for a comparison",
     "play": "watch a team (or the canonical build) play one problem, turn by turn",
+    "export": "write the agents of a run to folders of their own",
+    "serve": "one exported agent as an OpenAI-compatible endpoint",
     "analyze": "measure bias, variance and cost of the methods' gradients, in a game or with a team",
     "bench": "measure speed, memory and scaling here, alone or in turn with CoMLRL on equal work",
     "tasks": "list the tasks",

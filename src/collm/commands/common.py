@@ -36,6 +36,11 @@ def peek(arguments: Sequence[str], flag: str) -> str | None:
     return None
 
 
+def has(arguments: Sequence[str], flag: str) -> bool:
+    """Whether a flag is among the arguments."""
+    return any(argument == flag or argument.startswith(f"{flag}=") for argument in arguments)
+
+
 def print_json(mapping: dict[str, Any]) -> None:
     """Exactly one JSON object on standard output."""
     print(json.dumps(json.loads(to_json(mapping))))

@@ -1,4 +1,4 @@
-"""``collm eval RUN``: measure the team of a run on held-out problems."""
+"""``collm eval RUN``: measure the team of a run on held-out problems; ``--agents`` measures one that lives elsewhere."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
-from collm.commands.common import parse, print_json, say_notes
+from collm.commands import eval_remote
+from collm.commands.common import has, parse, print_json, say_notes
+from collm.commands.remote import FLAG
+from collm.commands.scores import table
 from collm.errors import ConfigError
-from collm.evaluation.evaluate import Evaluation, evaluate
+from collm.evaluation.evaluate import evaluate
 from collm.options import Range, check
 from collm.training.load import load_team
 
@@ -37,6 +39,8 @@ class EvalCommand:
 
 
 def main(arguments: Sequence[str]) -> int:
+    if has(arguments, FLAG):
+        return eval_remote.main(arguments)
     command = parse(EvalCommand, "eval", arguments)
     check(command)
     config, task, policies = load_team(command.run, command.checkpoint)
@@ -51,17 +55,5 @@ def main(arguments: Sequence[str]) -> int:
     if command.json:
         print_json({"run": str(command.run), "split": command.split, **{e.decoding: e.summary() for e in found}})
     else:
-        Console(highlight=False).print(_table(found, f"{len(problems)} {command.split} problems"))
+        Console(highlight=False).print(table(found, f"{len(problems)} {command.split} problems"))
     return 0
-
-
-def _table(found: Sequence[Evaluation], title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for evaluation in found:
-        table.add_column(evaluation.decoding, justify="right")
-    for measure in found[0].rows:
-        table.add_row(measure, *(f"{evaluation.mean(measure):.3f}" for evaluation in found))
-    for agent in range(len(found[0].contribution)):
-        table.add_row(f"contribution of agent {agent}", *(f"{e.contribution[agent]:.3f}" for e in found))
-    return table

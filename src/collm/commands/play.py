@@ -1,4 +1,4 @@
-"""``collm play TASK``: watch one episode, turn by turn, the agents side by side."""
+"""``collm play TASK``: watch one episode, turn by turn, the agents side by side; ``--agents`` plays with ones elsewhere."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
-from rich.columns import Columns
-from rich.console import Console
-from rich.panel import Panel
-from rich.text import Text
 
 from collm import machine
-from collm.commands.common import note, parse, peek, print_json, say_notes
+from collm.commands import play_remote
+from collm.commands.common import has, parse, peek, print_json, say_notes
+from collm.commands.remote import FLAG
+from collm.commands.watch import check_paths, record, show, write
 from collm.errors import ConfigError
 from collm.models.loading import load_raw
 from collm.models.policy import Policy
@@ -22,8 +21,7 @@ from collm.options import Range
 from collm.randomness import integer
 from collm.rollout.collector import Episode, Job, collect
 from collm.rollout.sampling import Sampling
-from collm.tasks.minecraft.export import check_path, export
-from collm.tasks.protocol import Problem, Task, replay, team_rewards
+from collm.tasks.protocol import Problem, Task, team_rewards
 from collm.tasks.registry import default_options, make_task, task_class
 from collm.training.load import load_team
 
@@ -59,20 +57,16 @@ class PlayCommand(Generic[TaskOptions]):
 
 
 def main(arguments: Sequence[str]) -> int:
+    if has(arguments, FLAG):
+        return play_remote.main(arguments)
     command, task, policies, sampling = _parsed(arguments)
-    if command.png is not None and command.png.suffix.lower() != ".png":
-        raise ConfigError(f"--png {command.png}: the name must end in .png.")
-    if command.export is not None:
-        check_path(command.export)
+    check_paths(command.png, command.export)
     say_notes(task, policies)
     problem = task.problem(command.problem) if command.problem is not None else task.problems("test")[0]
     episode = _play(command, task, problem, policies, sampling)
-    if command.png is not None:
-        _write_picture(task, episode, command.png)
-    if command.export is not None:
-        _write_export(task, episode, command.export)
+    write(task, episode, command.png, command.export)
     if command.json:
-        print_json(_record(task, episode))
+        print_json(record(task, episode))
     else:
         show(task, episode)
     return 0
@@ -134,61 +128,3 @@ def _best(task: Task, problem: Problem) -> Episode:
             break
         episode.observations.append(step.observations)
     return episode
-
-
-def show(task: Task, episode: Episode) -> None:
-    """Print the episode: at each turn what the agents wrote, side by side, and what stands then."""
-    console = Console(highlight=False)
-    problem = episode.job.problem
-    console.rule(f"{task.name} · {problem.id}")
-    for turn, actions in enumerate(episode.actions):
-        width = max(24, (console.width - 2) // len(actions) - 1)
-        panels = [
-            Panel(Text(action or "(nothing)"), title=f"agent {agent}", width=width)
-            for agent, action in enumerate(actions)
-        ]
-        console.print(Text(f"turn {turn + 1} of at most {task.turns}", style="bold"))
-        console.print(Columns(panels, padding=(0, 1)))
-        state = replay(task, problem, episode.actions[: turn + 1], episode.seed).state
-        rewards = ", ".join(f"{reward:+.3f}" for reward in dict.fromkeys(episode.rewards[turn]))
-        console.print(Text.from_ansi(task.as_text(problem, state)))
-        console.print(f"reward {rewards} · final so far {task.final(problem, state):.3f}\n")
-    components = task.components(problem, episode.state)
-    console.print("  ".join(f"{name} {value:.2f}" for name, value in components.items()))
-    score, paper = task.score(problem, episode.state), task.paper_score(problem, episode.state)
-    console.print(Text(f"score {score:.1f} of 100 · paper score {paper:.1f}", style="bold"))
-
-
-def _write_picture(task: Task, episode: Episode, path: Path) -> None:
-    image = task.picture(episode.job.problem, episode.state)
-    if image is None:
-        raise ConfigError(f"the task '{task.name}' has no pictures; leave --png out.")
-    try:
-        image.save(path)
-    except OSError as error:
-        raise ConfigError(
-            f"--png {path} cannot be written: {error.strerror or error}. Name a folder that exists."
-        ) from error
-    note(f"wrote {path}")
-
-
-def _write_export(task: Task, episode: Episode, path: Path) -> None:
-    blocks = task.as_blocks(episode.job.problem, episode.state)
-    if blocks is None:
-        raise ConfigError(f"the task '{task.name}' builds nothing in blocks; leave --export out.")
-    export(blocks, path)
-    note(f"wrote {path}")
-
-
-def _record(task: Task, episode: Episode) -> dict[str, Any]:
-    problem, state = episode.job.problem, episode.state
-    return {
-        "task": task.name,
-        "problem": problem.id,
-        "actions": [list(actions) for actions in episode.actions],
-        "rewards": [list(rewards) for rewards in episode.rewards],
-        "final": task.final(problem, state),
-        "score": task.score(problem, state),
-        "paper_score": task.paper_score(problem, state),
-        "components": dict(task.components(problem, state)),
-    }

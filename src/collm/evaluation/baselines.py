@@ -75,7 +75,11 @@ def measure(
     plays: list[Play] = []
     for part in at_once(one_each(problems)):
         plays += play(protocol, task, policies, part, sampling, key)
-    seconds = (time.perf_counter() - started) / len(problems)
+    return measured_plays(task, plays, time.perf_counter() - started, sampling)
+
+
+def measured_plays(task: Task, plays: Sequence[Play], seconds: float, sampling: Sampling) -> Baseline:
+    """The numbers of finished plays, one per problem, that took so many seconds together."""
     tokens = np.array([one.tokens(task.agents) for one in plays])
     evaluation = measured(task, [one.episode for one in plays], sampling)
-    return Baseline(evaluation, seconds, tokens[:, 0], tokens[:, 1], sum(one.silent for one in plays))
+    return Baseline(evaluation, seconds / len(plays), tokens[:, 0], tokens[:, 1], sum(one.silent for one in plays))

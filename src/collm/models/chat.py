@@ -102,9 +102,10 @@ class ChatFormat:
         What a task shows may come from a data set or from another agent's program: a control mark in it is broken by a
         space, so that nobody can end a turn or speak in another role, and what is no Unicode is escaped.
         """
-        return [{"role": message.role, "content": self._harmless(message.content)} for message in observation]
+        return [{"role": message.role, "content": self.harmless(message.content)} for message in observation]
 
-    def _harmless(self, text: str) -> str:
+    def harmless(self, text: str) -> str:
+        """A text in which no control mark of the template stands."""
         text = text.encode("utf-8", "backslashreplace").decode("utf-8")
         return self._marks.sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", text)
 

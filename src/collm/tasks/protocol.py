@@ -177,6 +177,10 @@ class Task(abc.ABC):
         """The action of an agent that does nothing."""
         return ""
 
+    def role(self, agent: int) -> str:
+        """What an agent's part in the team is called."""
+        return f"agent {agent + 1} of {self.agents}" if self.agents > 1 else "the only agent"
+
     def single_agent(self) -> Task:
         """The same task with one agent that writes all roles (the form of single-model baselines)."""
         raise NotImplementedError(f"the task '{self.name}' has no single-agent form")

@@ -24,6 +24,8 @@ CHAT_TEMPLATE = (
 )
 
 _CHUNKS = (
+    # An answer is spelled alike behind its prompt and in a conversation that is written out again.
+    r"(?<=\Aassistant)\n",
     r"\n?[#.]{7}|\n?[#.]{5}",
     r" 0 [a-z_]+",
     r" ?\d{1,2}",

@@ -224,6 +224,9 @@ class CoopHe(Task):
         both = [problem.aux, problem.main]
         return [both if self.agents == 2 else ["\n\n".join(both)]]
 
+    def role(self, agent: int) -> str:
+        return ("helper", "main function")[agent] if self.agents == 2 else "both functions"
+
     def single_agent(self) -> CoopHe:
         """One agent writes both functions in one response."""
         return CoopHe(self.options, one_writer=True)

@@ -211,6 +211,9 @@ class WritingTask(Task):
         """The joint action that writes these two texts."""
         return [first, second] if self.agents == 2 else [f"{first}\n{SPLIT_MARK}\n{second}"]
 
+    def role(self, agent: int) -> str:
+        return self.labels[agent] if self.agents == 2 else " and ".join(self.labels)
+
     def single_agent(self) -> Self:
         """One agent that writes both texts, with a mark between them."""
         return type(self)(self.options, one_writer=True)

@@ -1,0 +1,82 @@
+"""``collm eval TASK --agents URL URL …``: measure agents that live elsewhere on held-out problems."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from rich.console import Console
+
+from collm.commands.common import print_json
+from collm.commands.remote import RemoteCommand, Session, opened, seconds, silences
+from collm.commands.scores import table
+from collm.errors import ConfigError
+from collm.evaluation.baselines import Baseline, measured_plays
+from collm.evaluation.evaluate import one_each
+from collm.options import Range
+from collm.rollout.collector import at_once
+from collm.rollout.sampling import Sampling
+from collm.rollout.talk import Play
+from collm.serving.remote import Asked
+from collm.tasks.protocol import Problem
+
+TaskOptions = TypeVar("TaskOptions")
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteEval(RemoteCommand[TaskOptions], Generic[TaskOptions]):
+    """Measure a team on held-out problems, each agent behind its own URL: sampled, and greedy."""
+
+    split: Literal["test", "validation", "train"] = "test"
+    """Which problems."""
+    problems: Annotated[int, Range(1)] = 128
+    """At most this many of them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """One way of decoding."""
+
+    baseline: Baseline
+    plays: list[Play]
+    asked: list[Asked]
+
+    def summary(self) -> dict[str, Any]:
+        missing = [
+            {"problem": play.episode.job.problem.id, **dataclasses.asdict(one)}
+            for play in self.plays
+            for one in play.missing
+        ]
+        return {**self.baseline.summary(), "missing": missing, "seconds": seconds(self.asked)}
+
+
+def main(arguments: Sequence[str]) -> int:
+    with opened(RemoteEval, "eval", arguments) as session:
+        command = session.command
+        problems = list(session.task.problems(command.split))[: command.problems]
+        if not problems:
+            raise ConfigError(f"the task has no problems in the split '{command.split}'.")
+        ways = (command.sampling, command.sampling.greedy())
+        found = [_measure(session, problems, sampling) for sampling in ways]
+    if command.json:
+        shown = {one.baseline.evaluation.decoding: one.summary() for one in found}
+        print_json({"agents": list(command.agents), "split": command.split, **shown})
+        return 0
+    title = f"{len(problems)} {command.split} problems"
+    Console(highlight=False).print(table([one.baseline.evaluation for one in found], title))
+    for line in silences([play for one in found for play in one.plays]):
+        print(line)
+    return 0
+
+
+def _measure(session: Session, problems: Sequence[Problem], sampling: Sampling) -> Measured:
+    started, key = time.perf_counter(), ("eval", session.command.seed)
+    plays: list[Play] = []
+    asked: list[Asked] = []
+    for part in at_once(one_each(problems)):
+        found, requests = session.seats.play(session.protocol, session.task, part, sampling, key)
+        plays += found
+        asked += requests
+    return Measured(measured_plays(session.task, plays, time.perf_counter() - started, sampling), plays, asked)

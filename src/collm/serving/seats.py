@@ -1,0 +1,89 @@
+"""Who sits where: the agents behind URLs, checked against each other and the task before anything is played."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from collm.errors import ConfigError
+from collm.randomness import Key
+from collm.rollout.path import Job
+from collm.rollout.protocols import Protocol
+from collm.rollout.sampling import Sampling
+from collm.rollout.talk import Play, conduct
+from collm.serving.exported import AgentCard
+from collm.serving.remote import Asked, RemoteAgent, RemoteSettings, RemoteVoices
+from collm.tasks.protocol import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Seats:
+    """Agents in the order of the task's, with what they say of themselves."""
+
+    agents: tuple[RemoteAgent, ...]
+    cards: tuple[AgentCard | None, ...]
+    """None for a model that is no exported agent: any may take a seat."""
+    settings: RemoteSettings
+
+    @property
+    def known(self) -> list[AgentCard]:
+        """The cards of those that have one."""
+        return [card for card in self.cards if card is not None]
+
+    def require(self, task: Task) -> None:
+        """Raise ConfigError unless there is one agent for every seat, and each sits where it was trained to."""
+        if len(self.agents) != task.agents:
+            raise ConfigError(
+                f"--agents names {len(self.agents)}, and {task.name} has {task.agents} agents: give one URL for each, in "
+                "their order."
+            )
+        for place, (agent, card) in enumerate(zip(self.agents, self.cards, strict=True)):
+            if card is None:
+                continue
+            if card.task != task.name:
+                raise ConfigError(
+                    f"the agent at {agent.url} was trained for {card.task}, and this is {task.name}. Give the URL of an "
+                    f"agent of {task.name}, or of any model that has no card."
+                )
+            if (card.agent, card.agents) != (place, task.agents):
+                raise ConfigError(
+                    f"the agent at {agent.url} is {card.name} ({card.role}, one of {card.agents}), and it is named for the "
+                    f"seat of agent_{place} ({task.role(place)}, one of {task.agents}). Mend the order of --agents."
+                )
+
+    def require_agreement(self) -> None:
+        """Raise ConfigError with the difference if the agents were trained on different forms of the task."""
+        for other in self.known[1:]:
+            first = self.known[0]
+            found = _difference(first.options, other.options)
+            if found and first.task == other.task:
+                raise ConfigError(
+                    f"{first.name} and {other.name} were trained on different forms of {first.task}: {found}. Take agents "
+                    "of one form, or say which to play: --task.…"
+                )
+
+    def play(
+        self,
+        protocol: Protocol,
+        task: Task,
+        jobs: Sequence[Job],
+        sampling: Sampling,
+        key: tuple[Key, ...],
+    ) -> tuple[list[Play], list[Asked]]:
+        """Play every job to its end, all side by side; and what was asked of whom, and when."""
+        with contextlib.closing(RemoteVoices(self.agents, sampling, key, self.settings)) as voices:
+            return conduct(task, protocol.stages(task.agents), voices, jobs, key), voices.asked
+
+
+def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {one.get(key)!r} and {other.get(key)!r}" for key in one if one.get(key) != other.get(key))
+
+
+@contextlib.contextmanager
+def seated(urls: Sequence[str], settings: RemoteSettings, key: str | None) -> Iterator[Seats]:
+    """The agents at these URLs. Raises AgentError for one that is not there or does not speak the protocol."""
+    with contextlib.ExitStack() as stack:
+        agents = [stack.enter_context(contextlib.closing(RemoteAgent(url, settings, key))) for url in urls]
+        yield Seats(tuple(agents), tuple(agent.card() for agent in agents), settings)

@@ -1,0 +1,211 @@
+"""From a run to agents that answer over HTTP, each in a process of its own, and play as they play here."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+import collm
+from collm import cli
+from collm.rollout.collector import play
+from collm.rollout.path import Episode, Job
+from collm.rollout.protocols import PROTOCOLS
+from collm.rollout.sampling import Sampling
+from collm.serving.export import export_team
+from collm.serving.remote import RemoteSettings
+from collm.serving.seats import seated
+from tests.serving.made import make_run
+from tests.serving.stations import Served, passes_on_to, served, stations
+
+SETTINGS = RemoteSettings(tries=1)
+WORDS = 6
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(scope="module")
+def team(run: Path) -> Path:
+    return export_team(run, run.parent / "team").folder
+
+
+@pytest.fixture(scope="module")
+def urls(team: Path) -> Iterator[list[str]]:
+    with served([team / "agent_0", team / "agent_1"]) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def here(run: Path) -> list[Episode]:
+    """Greedy episodes of the team in this process."""
+    config, task, policies = collm.load_team(run)
+    jobs = [Job(problem, group) for group, problem in enumerate(task.problems("test")[:WORDS])]
+    return play(task, policies, jobs, config.sampling.greedy(), ("play", 0))
+
+
+def elsewhere(run: Path, urls: list[str]) -> list[Episode]:
+    """The same episodes of agents behind URLs."""
+    config, task, _ = collm.load_team(run)
+    jobs = [Job(problem, group) for group, problem in enumerate(task.problems("test")[:WORDS])]
+    with seated(urls, SETTINGS, None) as seats:
+        seats.require(task)
+        plays, _ = seats.play(PROTOCOLS["parallel"], task, jobs, config.sampling.greedy(), ("play", 0))
+    return [one.episode for one in plays]
+
+
+def get(url: str, key: str | None = None) -> tuple[int, str]:
+    request = Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
+    try:
+        with urlopen(request) as response:
+            return response.status, response.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_greedy_episodes_over_http_are_those_of_the_team_here(run: Path, urls: list[str], here: list[Episode]) -> None:
+    """Text for text; and each server got its own agent's conversation and nothing else."""
+    with stations(*(passes_on_to(url) for url in urls)) as found:
+        there = elsewhere(run, [station.url for station in found])
+    assert [episode.actions for episode in there] == [episode.actions for episode in here]
+    assert [episode.rewards for episode in there] == [episode.rewards for episode in here]
+    for agent, station in enumerate(found):
+        expected = [
+            [
+                message
+                for earlier in range(turn + 1)
+                for message in (
+                    *({"role": m.role, "content": m.content} for m in episode.observations[earlier][agent]),
+                    {"role": "assistant", "content": episode.actions[earlier][agent]},
+                )
+            ][:-1]
+            for episode in here
+            for turn in range(len(episode.actions))
+        ]
+        got = [request["messages"] for request in station.requests()]
+        assert sorted(map(json.dumps, got)) == sorted(map(json.dumps, expected))
+
+
+def test_a_killed_agent_is_used_again_once_it_is_back(
+    run: Path, team: Path, urls: list[str], here: list[Episode]
+) -> None:
+    own = Served(team / "agent_1")
+    url = own.ready()
+    assert elsewhere(run, [urls[0], url])[0].actions == here[0].actions
+    _, task, _ = collm.load_team(run)
+    with seated([urls[0], url], SETTINGS, None) as seats:
+        own.process.send_signal(signal.SIGKILL)
+        own.process.wait()
+        jobs = [Job(task.problems("test")[0], 0)]
+        alone = seats.play(PROTOCOLS["parallel"], task, jobs, here_sampling(run), ("play", 0))[0][0]
+        assert [actions[1] for actions in alone.episode.actions] == [""] * 3
+        assert {one.agent for one in alone.missing} == {1}
+        back = Served(team / "agent_1", int(url.rpartition(":")[2]))
+        back.ready()
+        again = seats.play(PROTOCOLS["parallel"], task, jobs, here_sampling(run), ("play", 0))[0][0]
+    assert again.episode.actions == here[0].actions
+    assert back.stop() == (0, "stopped.\n")
+
+
+def here_sampling(run: Path) -> Sampling:
+    return collm.load_team(run)[0].sampling.greedy()
+
+
+def test_a_server_says_who_and_how_it_is_and_nothing_else(urls: list[str]) -> None:
+    assert get(f"{urls[1]}/health") == (200, '{"status":"ok"}')
+    card = json.loads(get(f"{urls[1]}/agent")[1])
+    assert (card["task"], card["agent"], card["role"]) == ("str-build", 1, "agent 2 of 2")
+    assert json.loads(get(f"{urls[1]}/v1/models")[1])["data"][0]["id"] == "agent_1"
+    for path in ("/docs", "/reset", "/load_model", "/v1/responses"):
+        assert get(f"{urls[1]}{path}")[0] == 404
+
+
+def test_play_and_eval_over_http(run: Path, urls: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The agents' own form of the task is the default, and the report is that of the team here."""
+    assert cli.run(["play", "--run", str(run), "--greedy", "--json"]) == 0
+    ours = json.loads(capsys.readouterr().out)
+    assert cli.run(["play", "str-build", "--agents", *urls, "--greedy", "--json"]) == 0
+    theirs = json.loads(capsys.readouterr().out)
+    assert {name: theirs[name] for name in ours} == ours
+    assert (theirs["missing"], len(theirs["seconds"]["turns"])) == ([], 3)
+    assert cli.run(["eval", str(run), "--problems", "3", "--json"]) == 0
+    ours = json.loads(capsys.readouterr().out)
+    assert cli.run(["eval", "str-build", "--agents", *urls, "--problems", "3", "--json"]) == 0
+    theirs = json.loads(capsys.readouterr().out)
+    assert theirs["greedy"]["score"] == ours["greedy"]["score"]
+    assert theirs["sampled"]["problems"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{1}", "{0}"], "is agent_1 (agent 2 of 2, one of 2), and it is named for the seat of agent_0"),
+        (["{0}"], "--agents names 1, and str-build has 2 agents: give one URL for each"),
+        (["{0}", "{1}", "{1}"], "--agents names 3, and str-build has 2 agents"),
+        (["http://127.0.0.1:9", "{1}"], "no agent answers at http://127.0.0.1:9"),
+        (["{0}", "{1}", "--task.turns", "9"], "task.turns = 9"),
+        (["{0}", "{1}", "--protocol", "chorus"], "unknown protocol 'chorus'"),
+    ],
+    ids=["order", "too few", "too many", "nobody", "options", "protocol"],
+)
+def test_who_cannot_play_is_told_why(
+    arguments: list[str], message: str, urls: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = cli.run(["play", "str-build", "--agents", *(argument.format(*urls) for argument in arguments)])
+    error = capsys.readouterr().err
+    assert status in (1, 2)
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_an_agent_of_another_task_is_refused(urls: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["play", "tldr", "--agents", *urls]) == 2
+    assert f"the agent at {urls[0]} was trained for str-build, and this is tldr" in capsys.readouterr().err
+
+
+def test_a_key_is_asked_for_and_a_taken_port_is_named(
+    team: Path, urls: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AGENT_KEY", "sesame")
+    own = Served(team / "agent_1", 0, "--key-variable", "AGENT_KEY")
+    url = own.ready()
+    assert [get(f"{url}/agent")[0], get(f"{url}/agent", "wrong")[0], get(f"{url}/agent", "sesame")[0]] == [
+        401,
+        401,
+        200,
+    ]
+    assert get(f"{url}/health")[0] == 200
+    assert cli.run(["play", "str-build", "--agents", urls[0], url]) == 1
+    assert "asks for a key: put it into an environment variable" in capsys.readouterr().err
+    words = ["play", "str-build", "--agents", urls[0], url, "--remote.key_variable", "AGENT_KEY", "--json"]
+    assert cli.run(words) == 0
+    assert json.loads(capsys.readouterr().out)["missing"] == []
+    port = url.rpartition(":")[2]
+    assert cli.run(["serve", str(team / "agent_0"), "--port", port]) == 1
+    assert f"127.0.0.1:{port} cannot be listened on" in capsys.readouterr().err
+    assert own.stop()[0] == 0
+    monkeypatch.delenv("AGENT_KEY")
+    assert cli.run(["serve", str(team / "agent_0"), "--key-variable", "AGENT_KEY"]) == 2
+    assert "that environment variable is not set" in capsys.readouterr().err
+    assert os.environ.get("AGENT_KEY") is None
+
+
+def test_control_marks_in_what_it_is_told_are_only_text(urls: list[str]) -> None:
+    """Broken by a space, as in training: a mark in a message is no end of a turn."""
+
+    def tokens(content: str) -> int:
+        body = {"messages": [{"role": "user", "content": content}], "max_tokens": 1, "temperature": 0}
+        request = Request(f"{urls[0]}/v1/chat/completions", json.dumps(body).encode())
+        request.add_header("content-type", "application/json")
+        with urlopen(request) as response:
+            return int(json.loads(response.read())["usage"]["prompt_tokens"])
+
+    assert tokens("a <|im_end|> b") == tokens("a < |im_end|> b")
