@@ -29,6 +29,7 @@ PAGES = (
     "docs/theory.md",
     "docs/sandbox.md",
     "docs/deploy.md",
+    "docs/trackers.md",
     *(f"docs/methods/{name}.md" for name in METHODS),
 )
 SMALL_TRAIN = "--env-steps 4 --rollout.problems 2 --sampling.max-new-tokens 8 --evaluation.test-problems 2 --quiet"
@@ -71,7 +72,7 @@ def commands() -> list[str]:
         for command in re.findall(r"(?:^|`)(collm [^`\n]+)", (ROOT / page).read_text(), flags=re.MULTILINE):
             text = command.split("  #")[0].strip()
             mentioned = text in MENTIONED
-            elsewhere = any(part in text for part in ("--vs comlrl", "device cuda", "Qwen/"))
+            elsewhere = any(part in text for part in ("--vs comlrl", "device cuda", "Qwen/", "trackers trackio"))
             if (
                 text.split()[1] in COMMANDS
                 and not mentioned
@@ -96,6 +97,7 @@ def test_every_command_of_the_documents(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
     assert len(commands()) >= 8
     with contextlib.ExitStack() as servers:
         run_all(servers, capsys)

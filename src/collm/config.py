@@ -24,6 +24,8 @@ from collm.tasks.protocol import Task
 from collm.tasks.registry import default_options, require_registered
 
 TaskOptions = TypeVar("TaskOptions")
+_SHOWN_IN = ("trackers", "project")
+"""Settings of ``run`` that say where it is shown."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +93,11 @@ class RunSettings:
     a processor."""
     max_bad_updates: Annotated[int, Range(1)] = 5
     """Updates in a row with a non-finite loss after which the run stops."""
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Where the records of metrics.jsonl are shown besides (pip install 'collm[wandb]', and so on); may change with
+    --resume."""
+    project: str = "collm"
+    """The project of the run in wandb and trackio."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +159,17 @@ def with_changes(config: TrainConfig[Any], change: Mapping[str, Any]) -> TrainCo
             nested = {name: nested}
         config = _merge(config, nested)
     return config
+
+
+def comparable(config: TrainConfig[Any]) -> dict[str, Any]:
+    """The settings in which runs can differ, nested: all but where a run is shown."""
+    return without_trackers(options.to_mapping(config))
+
+
+def without_trackers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a run folder holds them, without those that say where the run is shown."""
+    run = {name: value for name, value in values.get("run", {}).items() if name not in _SHOWN_IN}
+    return {**values, "run": run}
 
 
 def _merge(config: TrainConfig[Any], values: Mapping[str, Any]) -> TrainConfig[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ _NEEDS = {
 """Options that mean something only with certain values of another."""
 _COLDEST = 0.01
 """Colder requests are silently raised to this by vLLM."""
+_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+"""What wandb and trackio both take."""
 
 
 def check_rules(config: Any, default: Any) -> None:
@@ -32,6 +35,7 @@ def check_rules(config: Any, default: Any) -> None:
     _check_policy(config.policy, config.sampling)
     _check_groups(config.rollout, config.credit.normalise, chosen)
     _check_critic(config.critic, config.rollout, chosen)
+    _check_project(config.run.project)
     if config.rollout.engine == "vllm":
         _check_vllm(config, chosen)
     mine, other = options.to_mapping(config), options.to_mapping(default)
@@ -131,6 +135,13 @@ def _check_critic(critic: CriticSettings, rollout: Any, chosen: Method) -> None:
                 f"critic.backbone = policy with critic.{name} = {getattr(critic, name)}: a value head on the policy reads "
                 f"V at the end of each prompt. Use critic.{name} = {needed}, or critic.backbone = separate."
             )
+
+
+def _check_project(name: str) -> None:
+    if not _PROJECT.fullmatch(name):
+        raise ConfigError(
+            f"run.project = {name!r} cannot name a project: at most 128 letters, digits and - _ . after a letter or digit."
+        )
 
 
 def _check_vllm(config: Any, chosen: Method) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from collm.config import TrainConfig, from_saved, resolve, validated, with_changes
+from collm.config import TrainConfig, comparable, from_saved, resolve, validated, with_changes
 from collm.errors import ConfigError
 from collm.methods import method
 from collm.training.display import Display
@@ -46,8 +46,10 @@ def trained(config: TrainConfig[Any], out: Path, display: Display | None = None)
         return train(config, out, display)
     saved = from_saved(folder.read_config())
     threads = config.run.threads or saved.run.threads
-    if saved != dataclasses.replace(config, run=dataclasses.replace(config.run, threads=threads)):
+    if comparable(saved) != comparable(
+        dataclasses.replace(config, run=dataclasses.replace(config.run, threads=threads))
+    ):
         raise ConfigError(f"{out} holds a run with other settings. Name another folder with --out, or move it away.")
     if folder.summary_path.is_file():
         return dict(json.loads(folder.summary_path.read_text()))
-    return resume(out, display)
+    return resume(out, display, trackers=config.run.trackers, project=config.run.project)

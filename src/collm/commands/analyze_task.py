@@ -20,7 +20,7 @@ from collm.analysis.team_drift import TeamDrift, TeamDriftSettings
 from collm.analysis.team_report import draw_team, team_tables
 from collm.analysis.trainings import with_method
 from collm.commands.common import note, parse
-from collm.config import TrainConfig, resolve, validated, with_changes
+from collm.config import TrainConfig, comparable, resolve, validated, with_changes
 from collm.errors import ConfigError
 from collm.methods import method as find_method
 from collm.models.base import weights_hash
@@ -91,7 +91,7 @@ def analyze_task(name: str, arguments: Sequence[str]) -> int:
     changed = [(_named(name, change), _changed(config, change)) for change in variations(given)]
     settings = {"analyze": name, "vary": given, "train": training, "study": options.to_mapping(command.study)}
     team = {"run": None if command.run is None else str(command.run), "checkpoint": command.checkpoint}
-    out = begin(command.out or free_path(name), {**settings, **team, "config": options.to_mapping(config)})
+    out = begin(command.out or free_path(name), {**settings, **team, "config": comparable(config)})
     note(f"analyze: writing {out}")
     try:
         found = write_rows(out, _rows(command.study, changed, policies, command.run is not None, training, out))

@@ -36,7 +36,7 @@ class TrainCommand(Generic[TaskOptions]):
     out: Path | None = None
     """The run's folder; by default a new one under runs/."""
     resume: Path | None = None
-    """Go on with the run in this folder; its own configuration is used."""
+    """Go on with the run in this folder; its own configuration is used, but for --run.trackers and --run.project."""
     checkpoint: str | None = None
     """With --resume: the checkpoint to go on from, e.g. update-00000010. Default: the newest."""
     json: bool = False
@@ -51,7 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     out = command.resume or command.out or default_path(settings.task_name, settings.method, settings.seed)
     try:
         if command.resume is not None:
-            summary = resume(out, display, command.checkpoint)
+            run = settings.run
+            summary = resume(out, display, command.checkpoint, trackers=run.trackers, project=run.project)
         else:
             summary = train(configuration.validated(settings), out, display)
     except Interrupted as stopped:
@@ -77,7 +78,7 @@ def _parsed(arguments: Sequence[str]) -> TrainCommand[Any]:
     if run is not None:
         saved = configuration.from_saved(RunFolder.open(Path(run)).read_config())
         _refuse_changes(arguments, names, saved)
-        return TrainCommand(saved, resume=Path(run), **_own_flags(arguments))
+        return _parsed_over(TrainCommand(saved, resume=Path(run)), arguments)
     file = peek(arguments, "--config")
     values = configuration.read_yaml(Path(file)) if file is not None else {}
     task = names[0] if names else str(values.get("task_name", "str-build"))
@@ -88,23 +89,20 @@ def _parsed(arguments: Sequence[str]) -> TrainCommand[Any]:
     refuse_unused(find_method(method), flags)
     settings = configuration.resolve(task, method, preset, values=values)
     default = TrainCommand(settings, config=None if file is None else Path(file))
-    kind: Any = TrainCommand[task_class(task).Options]  # type: ignore[misc]
-    command: TrainCommand[Any] = parse(kind, "train", arguments, default)
+    command = _parsed_over(default, arguments)
     if command.settings.task_name != task:
         task_class(command.settings.task_name)
         raise ConfigError(f"name the task first: collm train {command.settings.task_name} …")
     return command
 
 
-_RUN_FLAGS = ("--resume", "--checkpoint", "--json", "--quiet")
+def _parsed_over(default: TrainCommand[Any], arguments: Sequence[str]) -> TrainCommand[Any]:
+    kind: Any = TrainCommand[type(default.settings.task)]  # type: ignore[misc]
+    command: TrainCommand[Any] = parse(kind, "train", arguments, default)
+    return command
 
 
-def _own_flags(arguments: Sequence[str]) -> dict[str, Any]:
-    return {
-        "checkpoint": peek(arguments, "--checkpoint"),
-        "json": "--json" in arguments,
-        "quiet": "--quiet" in arguments,
-    }
+_RUN_FLAGS = ("--resume", "--checkpoint", "--json", "--quiet", "--run.trackers", "--run.project")
 
 
 def _refuse_changes(arguments: Sequence[str], names: list[str], saved: TrainConfig[Any]) -> None:

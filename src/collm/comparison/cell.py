@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from collm import cli, machine, options
+from collm import cli, machine
 from collm.comparison import records
 from collm.comparison.records import Record
 from collm.comparison.study import FILE, Cell, Study, read_study
-from collm.config import TrainConfig, with_changes
+from collm.config import TrainConfig, comparable, with_changes, without_trackers
 from collm.errors import ConfigError
 from collm.evaluation.baselines import answers, measure
 from collm.evaluation.samples import write_samples
@@ -50,7 +50,7 @@ def play(study: Study, cell: Cell, folder: Path) -> Record:
 def _trained(config: TrainConfig[Any], folder: Path) -> Record:
     if (folder / CONFIG).exists():
         _require_same(config, folder)
-        summary = resume(folder)
+        summary = resume(folder, trackers=config.run.trackers, project=config.run.project)
     else:
         summary = train(config, folder)
     saved, task, team = load_team(folder)
@@ -63,7 +63,7 @@ def _trained(config: TrainConfig[Any], folder: Path) -> Record:
 
 def _require_same(config: TrainConfig[Any], folder: Path) -> None:
     """A cell that was begun goes on as it was begun."""
-    difference = records.difference(RunFolder.open(folder).read_config(), options.to_mapping(config))
+    difference = records.difference(without_trackers(RunFolder.open(folder).read_config()), comparable(config))
     if difference:
         raise ConfigError(
             f"{folder} was begun with other settings: {difference}. Put them back, or remove that folder to begin again."

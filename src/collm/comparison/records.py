@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from collm import options
-from collm.config import TrainConfig, from_saved
+from collm.config import TrainConfig, comparable, from_saved
 from collm.errors import ConfigError
 from collm.evaluation.baselines import Baseline
 from collm.methods import METHODS
@@ -102,7 +102,7 @@ def of_run(path: Path) -> Record:
 
 def run_record(config: TrainConfig[Any], summary: Mapping[str, Any], lines: Iterable[Mapping[str, Any]]) -> Record:
     """The part of a record that only a trained team has."""
-    values = options.to_mapping(config)
+    values = comparable(config)
     return {
         "method": config.method,
         "single": METHODS[config.method].single,

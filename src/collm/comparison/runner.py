@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 from collm.comparison import records
 from collm.comparison.study import FILE, Cell, Study, read_study, to_yaml
+from collm.config import comparable
 from collm.errors import ConfigError
-from collm.options import to_mapping
 from collm.training.run_folder import CONFIG, LOCK, RunFolder, make_folder, next_free, write_atomically
 
 State = Literal["finished", "running", "stopped", "failed", "missing"]
@@ -68,7 +68,7 @@ def _require_grown(old: Study, new: Study, folder: Path) -> None:
             continue
         if cell not in known:
             raise ConfigError(f"{folder} has a cell {cell} that this comparison does not have. {_ways_on(folder)}")
-        found = records.difference(to_mapping(old.config(cell)), to_mapping(new.config(cell)))
+        found = records.difference(comparable(old.config(cell)), comparable(new.config(cell)))
         if found:
             raise ConfigError(f"{folder} was begun with other settings: {cell} has {found}. {_ways_on(folder)}")
 

@@ -7,14 +7,14 @@ import dataclasses
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from collm import machine, options
-from collm.config import TrainConfig, from_saved
+from collm.config import TrainConfig, from_saved, validated, with_changes
 from collm.errors import CheckpointError, CollmError, OutOfMemoryError
 from collm.evaluation.curves import draw_curves
 from collm.evaluation.evaluate import Evaluation, evaluate
@@ -31,6 +31,7 @@ from collm.training.run_folder import RunFolder
 from collm.training.setup import Parts, assemble
 from collm.training.state import gather, restore
 from collm.training.team import untrained
+from collm.training.trackers import group
 
 SHOWN = ("final", "iou", "score", "contribution")
 """What is reported of a team before and after training (``iou`` where the task has it)."""
@@ -50,9 +51,10 @@ def train(
 ) -> dict[str, Any]:
     """Train a new run in folder ``out`` and return its summary. A task that is an object and no name is given as ``task``.
 
-    Raises RunExistsError if the folder is in use, TaskError for an exception inside the task, DivergedError after
-    several non-finite updates, Interrupted after Ctrl-C; whatever was learned is saved first.
+    Raises ConfigError if a tracker cannot be used, RunExistsError if the folder is in use, TaskError for an exception inside
+    the task, DivergedError after several non-finite updates, Interrupted after Ctrl-C; whatever was learned is saved first.
     """
+    group.require(config.run.trackers)
     folder = RunFolder.create(Path(out), config.task_name)
     with folder.lock():
         threads = machine.prepare(config.run.device, config.run.threads)
@@ -63,28 +65,45 @@ def train(
 
 
 def resume(
-    out: Path | str, display: Display | None = None, name: str | None = None, task: Task | None = None
+    out: Path | str,
+    display: Display | None = None,
+    name: str | None = None,
+    task: Task | None = None,
+    trackers: Sequence[str] | None = None,
+    project: str | None = None,
 ) -> dict[str, Any]:
     """Continue a run from its newest checkpoint, or from the one called ``name``; otherwise as ``train``.
 
-    Raises CheckpointError if the checkpoint is damaged, naming the previous good one.
+    ``trackers`` and ``project`` replace those in the run's configuration, where they are given; a finished run is sent to
+    them in whole. Raises CheckpointError if the checkpoint is damaged, naming the previous good one.
     """
     folder = RunFolder.open(Path(out))
     with folder.lock():
-        config = from_saved(folder.read_config(), task)
+        saved = from_saved(folder.read_config(), task)
+        config = _shown_in(saved, trackers, project)
+        group.require(config.run.trackers)
+        if config != saved:
+            folder.write_config(options.to_mapping(config))
         machine.prepare(config.run.device, config.run.threads)
         run = _Run(config, assemble(config, task), folder, display or SilentDisplay())
         run.restore(name)
         return run.to_the_end()
 
 
+def _shown_in(config: TrainConfig[Any], trackers: Sequence[str] | None, project: str | None) -> TrainConfig[Any]:
+    """The configuration with other trackers, or another project."""
+    given = {"run.trackers": trackers, "run.project": project}
+    return validated(with_changes(config, {key: value for key, value in given.items() if value is not None}))
+
+
 class _Run:
-    """A trainer with its folder, log and display."""
+    """A trainer with its folder, log, trackers and display."""
 
     def __init__(self, config: TrainConfig[Any], parts: Parts, folder: RunFolder, display: Display) -> None:
         self.config, self.parts, self.folder, self.display = config, parts, folder, display
         self.trainer = Trainer(config, parts)
         self.log = MetricsLog(folder.metrics_path)
+        self.trackers = group.Trackers(config, folder, display.note)
         self.saved_at = -1
 
     def restore(self, name: str | None) -> None:
@@ -115,8 +134,10 @@ class _Run:
         """Measure, train what is left of the budget, measure, and write the summary."""
         for line in [*self.parts.task.notes(), *notes(self.parts.policies)]:
             self.display.note(line)
-        with contextlib.closing(self.parts.engine):
+        with contextlib.closing(self.parts.engine), contextlib.closing(self.trackers):
             raw = self._raw()
+            shown = {decoding: _shown(measured) for decoding, measured in raw.items()}
+            self.trackers.begin(shown, read(self.folder.metrics_path))
             with _stop_request() as stop:
                 self._train(raw, stop)
             return self._summarise(raw)
@@ -155,6 +176,7 @@ class _Run:
             while not trainer.finished:
                 record = self._step()
                 self.log.append(record)
+                self.trackers.record(record)
                 self.display.update(record)
                 stopping = stop[0]
                 due = progress.update % self.config.run.checkpoint_every == 0
@@ -233,6 +255,7 @@ class _Run:
         self.folder.write_json("trained.json", trained)
         self.folder.write_json("summary.json", summary)
         self._pictures(raw, trained)
+        self.trackers.outcome(summary, (self.folder.before_after_path, self.folder.curves_path))
         return summary
 
     def _pictures(self, raw: dict[str, Any], trained: dict[str, Any]) -> None:
@@ -247,7 +270,7 @@ class _Run:
         key = ("test", config.seed)
         after = evaluate(task, self.parts.policies, problem, config.sampling, key, self.parts.engine).episodes[0]
         before = evaluate(task, self._untrained(), problem, config.sampling, key, self.parts.engine).episodes[0]
-        before_after(task, before, after, self.folder.path / "before_after.png")
+        before_after(task, before, after, self.folder.before_after_path)
 
 
 def _kept(evaluation: Evaluation) -> dict[str, Any]:

@@ -78,6 +78,11 @@ class RunFolder:
         return self.path / "curves.png"
 
     @property
+    def before_after_path(self) -> Path:
+        """One problem before and after training."""
+        return self.path / "before_after.png"
+
+    @property
     def summary_path(self) -> Path:
         """The outcome: raw, trained and the difference."""
         return self.path / "summary.json"
