@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import hmac
+import importlib.util
 import json
 import os
-import shutil
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,15 +96,17 @@ def serve(
 def vllm_command(folder: Path, address: Address, key: str | None) -> list[str]:
     """The command with which vLLM serves an agent. Raises ConfigError if it is not installed here."""
     card = read_agent(folder)
-    program = shutil.which("vllm")
-    if program is None:
+    if importlib.util.find_spec("vllm") is None:
         raise ConfigError("--engine vllm needs vLLM: pip install 'collm[vllm]', or leave --engine out.")
     model = (
         [card.base, "--enable-lora", "--lora-modules", f"{card.name}={folder}"]
         if card.adapter
         else [str(folder), "--served-model-name", card.name]
     )
-    return [program, "serve", *model, "--host", address.host, "--port", str(address.port), *_key_flags(key)]
+    where = ["--host", address.host, "--port", str(address.port), "--dtype", _TYPES[card.precision]]
+    # Its module and not `vllm serve`, which looks for a distribution of that name: builds for processors have another.
+    server = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    return [*server, "--model", *model, *where, *_key_flags(key)]
 
 
 def _key_flags(key: str | None) -> list[str]:
