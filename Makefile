@@ -39,7 +39,7 @@ test-all: check ## the same with all tests, those of minutes included
 	$(PYTEST) $(PYTEST_ARGS)
 
 test-vllm: $(VLLM_STAMP) ## play and train with vLLM on the processor, in an environment of its own (.venv-vllm)
-	$(VLLM)/bin/pytest tests/rollout/test_vllm.py tests/rollout/test_engines.py $(PYTEST_ARGS)
+	$(VLLM)/bin/pytest tests/rollout/test_vllm.py tests/rollout/test_engines.py tests/serving/test_vllm_serving.py $(PYTEST_ARGS)
 
 check: $(STAMP) ## lint, format check and type check
 	$(VENV)/bin/ruff check src tests benchmarks

@@ -95,16 +95,26 @@ def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def seated(urls: Sequence[str], settings: RemoteSettings, key: str | None) -> Iterator[Seats]:
-    """The agents at these URLs. Raises AgentError for one that is not there or does not speak the protocol, ConfigError if
-    ``settings.tokens`` is no exported team of as many."""
-    chats = None if settings.tokens is None else _chats(settings.tokens, len(urls))
+    """The agents at these URLs. With ``settings.tokens`` those that show no card are taken to be that team's.
+
+    Raises AgentError for one that is not there or does not speak the protocol, ConfigError if ``settings.tokens`` is no
+    exported team of as many.
+    """
+    team = None if settings.tokens is None else _team(settings.tokens, len(urls))
     with contextlib.ExitStack() as stack:
         agents = [stack.enter_context(contextlib.closing(RemoteAgent(url, settings, key))) for url in urls]
-        yield Seats(tuple(agents), tuple(agent.card() for agent in agents), settings, chats)
+        cards: list[AgentCard | None] = [agent.card() for agent in agents]
+        if team is None or settings.tokens is None:
+            yield Seats(tuple(agents), tuple(cards), settings)
+            return
+        known = tuple(shown or card for shown, card in zip(cards, team, strict=True))
+        folders = [settings.tokens / card.name for card in team]
+        chats = tuple(ChatFormat(AutoTokenizer.from_pretrained(folder), str(folder)) for folder in folders)
+        yield Seats(tuple(agents), known, settings, chats)
 
 
-def _chats(team: Path, agents: int) -> tuple[ChatFormat, ...]:
-    cards = read_team(team)
+def _team(folder: Path, agents: int) -> list[AgentCard]:
+    cards = read_team(folder)
     if len(cards) != agents:
-        raise ConfigError(f"{team} is a team of {len(cards)}, and --agents names {agents}: give one URL for each.")
-    return tuple(ChatFormat(AutoTokenizer.from_pretrained(team / card.name), str(team / card.name)) for card in cards)
+        raise ConfigError(f"{folder} is a team of {len(cards)}, and --agents names {agents}: give one URL for each.")
+    return cards
