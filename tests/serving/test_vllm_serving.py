@@ -14,6 +14,7 @@ import pytest
 
 import collm
 from collm.rollout.engine import Session
+from collm.rollout.talk import Word
 from collm.serving.export import export_team
 from collm.serving.remote import RemoteAgent, RemoteSettings
 from tests.serving.made import make_run
@@ -48,7 +49,8 @@ def test_greedy_tokens_are_those_of_the_agent_here(tmp_path: Path, monkeypatch: 
             assert agent.go_on(prompt, policy.stop_ids, sampling, 0) == expected.tokens
             messages = [{"role": message.role, "content": message.content} for message in opening]
             said = agent.ask(messages, sampling, 0)
-            assert getattr(said, "text", said) == policy.chat.text(expected.tokens)
+            assert isinstance(said, Word), said
+            assert said.text == policy.chat.text(expected.tokens)
 
 
 def _wait(agent: RemoteAgent) -> None:
