@@ -43,7 +43,7 @@ def test_greedy_tokens_are_those_of_the_agent_here(tmp_path: Path, monkeypatch: 
         contextlib.closing(RemoteAgent(f"http://127.0.0.1:{PORT}", RemoteSettings(), None)) as agent,
     ):
         _wait(agent)
-        assert agent.card() is None
+        assert agent.meet() is None
         assert agent.model == "agent_0"
         for prompt, expected, opening in zip(prompts, here, openings, strict=True):
             assert agent.go_on(prompt, policy.stop_ids, sampling, 0) == expected.tokens

@@ -22,7 +22,10 @@ from collm.training.load import load_team
 
 @dataclasses.dataclass(frozen=True)
 class EvalCommand:
-    """Measure the team of a run on held-out problems: sampled at the training temperature, and greedy."""
+    """Measure the team of a run on held-out problems: sampled at the training temperature, and greedy.
+
+    Agents that live elsewhere, each behind its own URL, are another form of it: collm eval TASK --agents URL URL --help
+    """
 
     run: Annotated[Path, tyro.conf.Positional]
     """The run's folder."""

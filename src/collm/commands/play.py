@@ -30,7 +30,10 @@ TaskOptions = TypeVar("TaskOptions")
 
 @dataclasses.dataclass(frozen=True)
 class PlayCommand(Generic[TaskOptions]):
-    """Watch a team play one problem: a run's, the raw model's, or the task's canonical best plan."""
+    """Watch a team play one problem: a run's, the raw model's, or the task's canonical best plan.
+
+    Agents that live elsewhere, each behind its own URL, are another form of it: collm play TASK --agents URL URL --help
+    """
 
     task: TaskOptions
     """The task's own options (those of the run with --run)."""

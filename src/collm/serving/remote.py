@@ -69,8 +69,8 @@ class RemoteAgent:
         self.settings = settings
         self._client = self._http.Client(headers=headers, timeout=settings.seconds)
 
-    def card(self) -> AgentCard | None:
-        """Who it is, if it is an exported agent with a card; and the model's name is looked up.
+    def meet(self) -> AgentCard | None:
+        """Look up the model's name, and ask who it is: its card, if it is an exported agent that shows one.
 
         Raises AgentError if nobody answers there, or not in the protocol; ConfigError for a model that it has not.
         """

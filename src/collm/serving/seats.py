@@ -103,7 +103,7 @@ def seated(urls: Sequence[str], settings: RemoteSettings, key: str | None) -> It
     team = None if settings.tokens is None else _team(settings.tokens, len(urls))
     with contextlib.ExitStack() as stack:
         agents = [stack.enter_context(contextlib.closing(RemoteAgent(url, settings, key))) for url in urls]
-        cards: list[AgentCard | None] = [agent.card() for agent in agents]
+        cards: list[AgentCard | None] = [agent.meet() for agent in agents]
         if team is None or settings.tokens is None:
             yield Seats(tuple(agents), tuple(cards), settings)
             return

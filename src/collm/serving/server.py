@@ -190,11 +190,9 @@ class Door:
 
     def _message(self, message: Mapping[str, Any]) -> dict[str, Any]:
         content = message.get("content")
-        if isinstance(content, str):
-            return {**message, "content": self.chat.harmless(content)}
-        parts = [
-            {**part, "text": self.chat.harmless(part["text"])} if "text" in part else part for part in content or ()
-        ]
+        if not isinstance(content, list):
+            return {**message, "content": content if content is None else self.chat.harmless(content)}
+        parts = [{**part, "text": self.chat.harmless(part["text"])} if "text" in part else part for part in content]
         return {**message, "content": parts}
 
 
