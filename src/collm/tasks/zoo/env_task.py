@@ -8,9 +8,12 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from collm.errors import ConfigError, ProblemError
+from pettingzoo import ParallelEnv
+from pettingzoo.utils.conversions import turn_based_aec_to_parallel_wrapper
+
+from collm.errors import CollmError, ConfigError, ProblemError, TaskError
 from collm.tasks.inside import inside_task
-from collm.tasks.protocol import JointAction, Message, Observation, Problem, Split, Start, Step, Task
+from collm.tasks.protocol import SPLITS, JointAction, Message, Observation, Problem, Split, Start, Step, Task
 from collm.tasks.rows import RowProblem, fingerprint
 from collm.tasks.zoo.live import Answers, Live, Stable, Turn, parallel
 from collm.tasks.zoo.seat import Act, Observe, Seat, seat
@@ -40,6 +43,8 @@ class EnvOptions:
     """Number of agents."""
     turns: int
     """The turn limit."""
+    repeat: int
+    """For how many steps of the environment an action holds."""
     reward: str
     """Who is paid: the team its mean, or each agent its own."""
     seeds: str
@@ -78,6 +83,7 @@ def from_parallel_env(
     default: Any = None,
     observe: Observe | None = None,
     act: Act | None = None,
+    repeat: int = 1,
     reward: Literal["team", "agent"] = "team",
     best: Callable[[int], Sequence[JointAction]] | None = None,
     seeds: Seeds = SEEDS,
@@ -101,6 +107,7 @@ def from_parallel_env(
         observe: from agent and observation to text; without it numbers are written in rows, with two decimals.
         act: from agent, its text and its observation to an action, or to None if it is none; without it the first numbers
             of the text, or its first name, are the action.
+        repeat: for how many steps of the environment an action holds; their rewards are added.
         reward: ``team`` pays everybody the mean over all agents, ``agent`` each its own.
         best: from the seed to the joint actions (texts) that reach the ceiling, for checks and `collm play --team best`.
         seeds: the seeds of ``train``, ``validation`` and ``test`` (of the last two, one is enough).
@@ -122,12 +129,16 @@ def from_parallel_env(
     object, as with :func:`collm.tasks.from_functions`.
     """
     given = Given(
-        make_env, name, turns, ceiling, rules, actions, default, observe, act, reward, best, gamma, kept
+        make_env, name, turns, ceiling, rules, actions, default, observe, act, repeat, reward, best, gamma, kept
     )  # fmt: skip
     check_given(given)
-    env = parallel(make_env())
+    env = _made(given)
     agents = list(env.possible_agents)
     check_agents(given, agents)
+    if repeat > 1 and isinstance(env, turn_based_aec_to_parallel_wrapper):
+        raise ConfigError(
+            f"repeat = {repeat} needs agents that act at once, and those of {env} take turns; leave it out."
+        )
     seats = [
         seat(one, env.observation_space(one), env.action_space(one), given.names_for(one), default, observe, act)
         for one in agents
@@ -153,29 +164,31 @@ class EnvTask(Task):
         self.agents, self.turns, self.gamma = len(seats), given.turns, given.gamma
         self.per_agent_rewards = given.reward == "agent"
         self.one_writer = False
-        self._stable = Stable(given.make_env, self.seats, given.kept)
+        self._stable = Stable(given.make_env, self.seats, given.repeat, given.kept)
         self._floors: dict[int, float] = {}
         played = self._look()
-        self.options = EnvOptions(called, self.agents, given.turns, given.reward, fingerprint(problems), played)
+        self.options = EnvOptions(
+            called, self.agents, given.turns, given.repeat, given.reward, fingerprint(problems), played
+        )
 
     def _look(self) -> str:
         """Play the first problem of every split without answers; a hash of the first of these episodes."""
-        for split in ("test", "validation", "train"):
-            problem = self._problems[split][0]
-            with inside_task(self, problem, 0):
-                self.ceiling(problem)
-        once, again = self._empty_episode(problem), self._empty_episode(problem)
+        for split in SPLITS:
+            self.ceiling(self._problems[split][0])
+        first = self._problems["train"][0]
+        once, again = self._told_unanswered(first), self._told_unanswered(first)
         if once != again:
             raise ConfigError(
-                f"the environment of '{self.name}' does not repeat itself on {problem.id}; let all its chance come from "
+                f"the environment of '{self.name}' does not repeat itself on {first.id}; let all its chance come from "
                 "reset(seed)."
             )
         return hashlib.blake2b(once.encode(), digest_size=8).hexdigest()
 
-    def _empty_episode(self, problem: RowProblem) -> str:
-        """What agents are shown and paid when nobody answers."""
+    def _told_unanswered(self, problem: RowProblem) -> str:
+        """What agents are shown and paid when nobody answers, in an environment of its own."""
         self._stable.clear()
-        start = self.reset(problem)
+        with inside_task(self, problem, 0):
+            start = self.reset(problem)
         state, told = start.state, [repr(start.observations)]
         while not state.over:
             with inside_task(self, problem, len(state.answers)):
@@ -206,7 +219,7 @@ class EnvTask(Task):
             raise ValueError("the episode is over")
         answers = self._answers(actions)
         live = self._stable.at((_seed(problem), state.answers), state.rewards)
-        turn = live.play(answers)
+        turn = live.play(answers, self.given.repeat)
         after = self._after(state, answers, turn)
         terminated = after.over and not (turn.cut and len(after.answers) < self.turns)
         observations = None if terminated else self._observations(live)
@@ -266,14 +279,17 @@ class EnvTask(Task):
     def floor(self, problem: Problem) -> float:
         seed = _seed(problem)
         if seed not in self._floors:
-            self._floors[seed] = self._unanswered(seed).paid
+            self._floors[seed] = self._unanswered(problem).paid
         return self._floors[seed]
 
-    def _unanswered(self, seed: int) -> EnvState:
+    def _unanswered(self, problem: Problem) -> EnvState:
         """The end of an episode in which nobody answers."""
-        live, state, nothing = self._stable.fresh(seed), EnvState(), ("",) * len(self.seats)
+        state, nothing = EnvState(), ("",) * len(self.seats)
+        with inside_task(self, problem, 0):
+            live = self._stable.fresh(_seed(problem))
         while not state.over:
-            state = self._after(state, nothing, live.play(nothing))
+            with inside_task(self, problem, len(state.answers)):
+                state = self._after(state, nothing, live.play(nothing, self.given.repeat))
         live.close()
         return state
 
@@ -319,6 +335,16 @@ class EnvTask(Task):
         turns = [" ".join(f"{reward:+.3f}" for reward in paid) for paid in state.rewards]
         parts = [f"{name} {value:.3f}" for name, value in self.components(problem, state).items()]
         return "\n".join([*(f"turn {turn}: {paid}" for turn, paid in enumerate(turns)), "  ".join(parts)])
+
+
+def _made(given: Given) -> ParallelEnv[Any, Any, Any]:
+    """One environment, to look at. Raises TaskError for an exception in ``make_env``."""
+    try:
+        return parallel(given.make_env())
+    except CollmError:
+        raise
+    except Exception as error:
+        raise TaskError(f"the task '{given.name}': make_env failed: {type(error).__name__}: {error}") from error
 
 
 def _seed(problem: Problem) -> int:

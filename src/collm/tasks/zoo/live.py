@@ -55,6 +55,11 @@ class Turn:
     cut: bool
     """Over because the environment stopped an agent, not because one came to its end."""
 
+    def then(self, later: Turn) -> Turn:
+        """This one and what followed from the same answers, which are counted once."""
+        paid = tuple(one + other for one, other in zip(self.rewards, later.rewards, strict=True))
+        return dataclasses.replace(later, rewards=paid, asked=self.asked, valid=self.valid)
+
 
 class Live:
     """One environment with what its agents last saw."""
@@ -71,8 +76,18 @@ class Live:
             for seat in self.seats
         ]
 
-    def play(self, answers: Answers) -> Turn:
-        """One turn. Raises ValueError where the environment breaks the rules of PettingZoo."""
+    def play(self, answers: Answers, repeat: int) -> Turn:
+        """One turn: the same answers for ``repeat`` steps of the environment, or until it is over.
+
+        Raises ValueError where a reward is no finite number.
+        """
+        turn = self._step(answers)
+        for _ in range(repeat - 1):
+            if not turn.over:
+                turn = turn.then(self._step(answers))
+        return turn
+
+    def _step(self, answers: Answers) -> Turn:
         actions, asked, valid = {}, 0, 0
         for seat, text in zip(self.seats, answers, strict=True):
             if seat.agent in self.env.agents:
@@ -110,8 +125,8 @@ def _finite(reward: Any, agent: str) -> float:
 class Stable:
     """The environments of all episodes that are under way, each under the name of its state."""
 
-    def __init__(self, make_env: Callable[[], Any], seats: Sequence[Seat], most: int) -> None:
-        self.make_env, self.seats, self.most = make_env, seats, most
+    def __init__(self, make_env: Callable[[], Any], seats: Sequence[Seat], repeat: int, most: int) -> None:
+        self.make_env, self.seats, self.repeat, self.most = make_env, seats, repeat, most
         # Several episodes may stand at one state, such as all of a group at their beginning.
         self._kept: OrderedDict[Place, list[Live]] = OrderedDict()
         self._count = 0
@@ -133,7 +148,7 @@ class Stable:
         seed, past = place
         live = self.fresh(seed)
         for turn, (answers, earned) in enumerate(zip(past, rewards, strict=True)):
-            again = live.play(answers).rewards
+            again = live.play(answers, self.repeat).rewards
             if again != earned:
                 raise ValueError(
                     f"the environment paid {earned} at turn {turn} and {again} when the same was played again; let all its "

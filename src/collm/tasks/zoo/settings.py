@@ -36,6 +36,7 @@ class Given:
     default: Any
     observe: Observe | None
     act: Act | None
+    repeat: int
     reward: Literal["team", "agent"]
     best: Callable[[int], Sequence[JointAction]] | None
     gamma: float
@@ -64,7 +65,7 @@ def check_given(given: Given) -> None:
         raise ConfigError(
             "make_env must be a function that makes an environment, such as lambda: my_game.parallel_env()."
         )
-    for name, value in (("turns", given.turns), ("kept", given.kept)):
+    for name, value in (("turns", given.turns), ("repeat", given.repeat), ("kept", given.kept)):
         if type(value) is not int or value < 1:
             raise ConfigError(f"{name} = {value!r:.80}: must be a whole number of at least 1.")
     if not callable(given.ceiling) and not _is_finite(given.ceiling):
