@@ -15,7 +15,7 @@ from collm.errors import CollmError, ConfigError, ProblemError, TaskError
 from collm.tasks.inside import inside_task
 from collm.tasks.protocol import SPLITS, JointAction, Message, Observation, Problem, Split, Start, Step, Task
 from collm.tasks.rows import RowProblem, fingerprint
-from collm.tasks.zoo.live import Answers, Live, Stable, Turn, parallel
+from collm.tasks.zoo.live import Answers, Stable, Turn, parallel
 from collm.tasks.zoo.seat import Act, Observe, Seat, seat
 from collm.tasks.zoo.settings import (
     SEEDS,
@@ -210,7 +210,7 @@ class EnvTask(Task):
     def reset(self, problem: Problem, seed: int = 0) -> Start:
         """Begin an episode. All chance is the problem's: the seed of the episode changes nothing."""
         live = self._stable.fresh(_seed(problem))
-        observations = self._observations(live, first=True)
+        observations = self._opening(live.shown())
         self._stable.keep((_seed(problem), ()), live)
         return Start(EnvState(), observations)
 
@@ -222,7 +222,7 @@ class EnvTask(Task):
         turn = live.play(answers, self.given.repeat)
         after = self._after(state, answers, turn)
         terminated = after.over and not (turn.cut and len(after.answers) < self.turns)
-        observations = None if terminated else self._observations(live)
+        observations = None if terminated else self._seen(live.shown())
         if after.over:
             live.close()
             self._require_below_ceiling(problem, after)
@@ -249,20 +249,21 @@ class EnvTask(Task):
         lines = [line for line in actions[0].splitlines() if line.strip()][: len(self.seats)]
         return (*lines, *[""] * (len(self.seats) - len(lines)))
 
-    def _observations(self, live: Live, first: bool = False) -> tuple[Observation, ...]:
-        shown = live.shown()
-        if first:
-            names = [one.agent for one in self.seats]
-            opening = [f"{self.given.rules_for(one.agent, names)}\n{one.asks()}".strip() for one in self.seats]
+    def _opening(self, shown: Sequence[str]) -> tuple[Observation, ...]:
+        """The first observations: rules and how to answer, then what is to be seen."""
+        names = [one.agent for one in self.seats]
+        told = [f"{self.given.rules_for(one.agent, names)}\n{one.asks()}".strip() for one in self.seats]
+        if self.one_writer:
+            (seen,) = self._seen([f"{rules}\n{text}" for rules, text in zip(told, shown, strict=True)])
+            return ((Message("system", _LINES), *seen),)
+        return tuple((Message("system", rules), *seen) for rules, seen in zip(told, self._seen(shown), strict=True))
+
+    def _seen(self, shown: Sequence[str]) -> tuple[Observation, ...]:
+        """What the agents of this form see: the one writer sees everybody's, in one message."""
         if not self.one_writer:
-            messages = [(Message("user", text),) for text in shown]
-            if first:
-                messages = [(Message("system", told), *seen) for told, seen in zip(opening, messages, strict=True)]
-            return tuple(messages)
-        if first:
-            shown = [f"{told}\n{seen}" for told, seen in zip(opening, shown, strict=True)]
+            return tuple((Message("user", text),) for text in shown)
         parts = [f"[Agent {number}]\n{text}" for number, text in enumerate(shown, 1)]
-        return ((Message("user", "\n\n".join([*parts, _LINES] if first else parts)),),)
+        return ((Message("user", "\n\n".join(parts)),),)
 
     def _require_below_ceiling(self, problem: Problem, state: EnvState) -> None:
         ceiling = self.given.bound(_seed(problem))

@@ -16,6 +16,8 @@ from collm.errors import ConfigError
 MASK = "action_mask"
 """Where PettingZoo's games say which actions are legal: in the observation, or in the infos."""
 _MOST_NUMBERS = 256
+_READ = 4_000
+"""Characters of a text in which an action is looked for."""
 _NUMBER = re.compile(r"(?<![0-9.])-?[0-9]{1,9}(?:\.[0-9]{1,9})?(?![0-9])")
 
 
@@ -139,7 +141,7 @@ def action_of(space: spaces.Space[Any], numbers: Iterator[float]) -> Any:
 
 def read_numbers(text: str, wanted: Sequence[Slot]) -> list[float] | None:
     """The first numbers of a text, one per slot; None if there are too few or one does not fit."""
-    found = [float(number) for number in _NUMBER.findall(text)[: len(wanted)]]
+    found = [float(number) for number in _NUMBER.findall(text[:_READ])[: len(wanted)]]
     if len(found) < len(wanted):
         return None
     taken = [slot.taken(number) for slot, number in zip(wanted, found, strict=True)]
@@ -152,7 +154,7 @@ def read_choice(text: str, choice: Slot, names: Sequence[str]) -> int | None:
     named = "|".join(re.escape(name) for name in longest_first)
     pattern = rf"(?P<name>(?<!\w)(?:{named})(?!\w))|{_NUMBER.pattern}" if names else _NUMBER.pattern
     lowered = [name.lower() for name in names]
-    for match in re.finditer(pattern, text, re.IGNORECASE):
+    for match in re.finditer(pattern, text[:_READ], re.IGNORECASE):
         if names and match["name"] is not None:
             return int(choice.low) + lowered.index(match["name"].lower())
         number = choice.taken(float(match[0]))
