@@ -24,6 +24,7 @@ PAGES = (
     "docs/baselines.md",
     "docs/metrics.md",
     "docs/performance.md",
+    "docs/pettingzoo.md",
     "docs/theory.md",
     "docs/sandbox.md",
     *(f"docs/methods/{name}.md" for name in METHODS),

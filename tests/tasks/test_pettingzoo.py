@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import random
+import re
 import string
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -505,3 +507,13 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "pettingzoo", None)
     with pytest.raises(ConfigError, match=r"pip install 'collm\[pettingzoo\]'"):
         importlib.import_module("collm.tasks.zoo")
+
+
+def test_the_example_trains(tmp_path: Path) -> None:
+    """With a small budget, as a command."""
+    small = ["--env-steps", "8", "--test-problems", "2", "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "examples/pettingzoo_game.py", *small], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert re.search(r"score: .* → .*\nvalid: .* → ", done.stdout)
+    assert (tmp_path / "run" / "summary.json").is_file()
