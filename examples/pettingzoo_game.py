@@ -57,6 +57,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--env-steps", type=int, default=3840)
+    options.add_argument("--problems", type=int, default=48, help="episodes per update")
     options.add_argument("--test-problems", type=int, default=96)
     options.add_argument("--out", type=Path)
     chosen = options.parse_args()
@@ -64,6 +65,7 @@ def main() -> None:
     values = {
         "seed": chosen.seed,
         "env_steps": chosen.env_steps,
+        "rollout": {"problems": chosen.problems},
         "sampling": {"max_new_tokens": 4},
         "evaluation": {"test_problems": chosen.test_problems, "every": 0},
     }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import random
 import re
+import runpy
 import string
-import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -509,11 +509,12 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
         importlib.import_module("collm.tasks.zoo")
 
 
-def test_the_example_trains(tmp_path: Path) -> None:
-    """With a small budget, as a command."""
-    small = ["--env-steps", "8", "--test-problems", "2", "--out", str(tmp_path / "run")]
-    done = subprocess.run(
-        [sys.executable, "examples/pettingzoo_game.py", *small], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert re.search(r"score: .* → .*\nvalid: .* → ", done.stdout)
+def test_the_example_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a command, with a small budget."""
+    small = "--env-steps 8 --problems 2 --test-problems 2 --out".split()
+    monkeypatch.setattr(sys, "argv", ["pettingzoo_game.py", *small, str(tmp_path / "run")])
+    runpy.run_path(str(ROOT / "examples" / "pettingzoo_game.py"), run_name="__main__")
+    assert re.search(r"score: .* → .*\nvalid: .* → ", capsys.readouterr().out)
     assert (tmp_path / "run" / "summary.json").is_file()

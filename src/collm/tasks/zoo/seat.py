@@ -45,7 +45,7 @@ class Seat:
             return f"{text}\n{NO_MOVE}".strip()
         mask = words.mask_of(observation, info)
         if mask is not None and self.act is None and isinstance(self.acts, spaces.Discrete) and not mask.all():
-            text = f"{text}\nAllowed now: {', '.join(self._called(index) for index in np.flatnonzero(mask))}."
+            text = f"{text}\nAllowed now: {', '.join(self._called(int(index)) for index in np.flatnonzero(mask))}."
         return text.strip() or "(nothing to see)"
 
     def asks(self) -> str:
@@ -97,7 +97,7 @@ class Seat:
         return mask is None or not isinstance(self.acts, spaces.Discrete) or bool(mask[int(action - self.acts.start)])
 
     def _called(self, index: int) -> str:
-        return self.names[index] if self.names else str(int(self.slots[0].low) + int(index))
+        return self.names[index] if self.names else str(int(self.slots[0].low) + index)
 
 
 def seat(
