@@ -513,7 +513,7 @@ def test_the_example_trains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As a command, with a small budget."""
-    small = "--env-steps 8 --problems 2 --test-problems 2 --out".split()
+    small = ["--env-steps", "8", "--problems", "2", "--test-problems", "2", "--out"]
     monkeypatch.setattr(sys, "argv", ["pettingzoo_game.py", *small, str(tmp_path / "run")])
     runpy.run_path(str(ROOT / "examples" / "pettingzoo_game.py"), run_name="__main__")
     assert re.search(r"score: .* → .*\nvalid: .* → ", capsys.readouterr().out)

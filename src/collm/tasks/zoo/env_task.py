@@ -256,7 +256,9 @@ class EnvTask(Task):
         if self.one_writer:
             (seen,) = self._seen([f"{rules}\n{text}" for rules, text in zip(told, shown, strict=True)])
             return ((Message("system", _LINES), *seen),)
-        return tuple((Message("system", rules), *seen) for rules, seen in zip(told, self._seen(shown), strict=True))
+        # Rules may be empty where act= reads the texts.
+        system = [(Message("system", rules),) if rules else () for rules in told]
+        return tuple((*rules, *seen) for rules, seen in zip(system, self._seen(shown), strict=True))
 
     def _seen(self, shown: Sequence[str]) -> tuple[Observation, ...]:
         """What the agents of this form see: the one writer sees everybody's, in one message."""
