@@ -42,13 +42,13 @@ test-vllm: $(VLLM_STAMP) ## play and train with vLLM on the processor, in an env
 	$(VLLM)/bin/pytest tests/rollout/test_vllm.py tests/rollout/test_engines.py tests/serving/test_vllm_serving.py $(PYTEST_ARGS)
 
 check: $(STAMP) ## lint, format check and type check
-	$(VENV)/bin/ruff check src tests benchmarks
-	$(VENV)/bin/ruff format --check src tests benchmarks
+	$(VENV)/bin/ruff check src tests benchmarks examples
+	$(VENV)/bin/ruff format --check src tests benchmarks examples
 	$(VENV)/bin/mypy
 
 format: $(STAMP) ## format the code and mend what the linter can mend
-	$(VENV)/bin/ruff format src tests benchmarks
-	$(VENV)/bin/ruff check --fix src tests benchmarks
+	$(VENV)/bin/ruff format src tests benchmarks examples
+	$(VENV)/bin/ruff check --fix src tests benchmarks examples
 
 methods: $(STAMP) ## train every method with three seeds (hours), then draw the curves and fill in their pages
 	$(VENV)/bin/python benchmarks/methods.py

@@ -26,6 +26,7 @@ PAGES = (
     "docs/baselines.md",
     "docs/metrics.md",
     "docs/performance.md",
+    "docs/pettingzoo.md",
     "docs/theory.md",
     "docs/sandbox.md",
     "docs/deploy.md",

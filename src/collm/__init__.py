@@ -14,17 +14,31 @@ from collm.tasks import Task, make_task
 if TYPE_CHECKING:
     from collm.config import TrainConfig, resolve
     from collm.evaluation.evaluate import evaluate
+    from collm.tasks.zoo import as_parallel_env, from_parallel_env
     from collm.training.load import load_team
     from collm.training.run import resume, train
 
 __version__ = "0.1.0"
-__all__ = ["Task", "TrainConfig", "evaluate", "load_team", "make_task", "resolve", "resume", "train"]
+__all__ = [
+    "Task",
+    "TrainConfig",
+    "as_parallel_env",
+    "evaluate",
+    "from_parallel_env",
+    "load_team",
+    "make_task",
+    "resolve",
+    "resume",
+    "train",
+]
 
-# What needs torch is imported when it is first asked for, so that tasks can be used without it.
+# What needs torch, or PettingZoo, is imported when it is first asked for, so that tasks can be used without it.
 _LATER = {
     "TrainConfig": "collm.config",
     "resolve": "collm.config",
+    "as_parallel_env": "collm.tasks.zoo",
     "evaluate": "collm.evaluation.evaluate",
+    "from_parallel_env": "collm.tasks.zoo",
     "load_team": "collm.training.load",
     "resume": "collm.training.run",
     "train": "collm.training.run",

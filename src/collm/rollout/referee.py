@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from collm.errors import CollmError, TaskError
+from collm.tasks.inside import inside_task
 from collm.tasks.protocol import Message, Move, Problem, Start, Step, Task, team_rewards
 
 
@@ -34,20 +33,6 @@ def execute(
     with inside_task(task, problem, turn):
         step = task.step(problem, state, actions)
         return step, _checked_rewards(task, step, turn)
-
-
-@contextlib.contextmanager
-def inside_task(task: Task, problem: Problem, turn: int) -> Iterator[None]:
-    """Turns any exception of a task's own code into a TaskError that says where it happened."""
-    try:
-        yield
-    except CollmError:
-        raise
-    except Exception as error:
-        raise TaskError(
-            f"the task '{task.name}' failed on problem {problem.id!r} at turn {turn} "
-            f"(agents {', '.join(map(str, range(task.agents)))}): {type(error).__name__}: {error}"
-        ) from error
 
 
 def _checked_rewards(task: Task, step: Step, turn: int) -> tuple[float, ...]:
