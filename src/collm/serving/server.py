@@ -150,7 +150,7 @@ class Door:
         from starlette.responses import JSONResponse
 
         request = Request(scope, receive)
-        path = request.url.path
+        path, verb = request.url.path, scope["method"]
         if path == _OPEN:
             await self.inside(scope, receive, send)
         elif not self._may(request.headers.get("authorization", "")):
@@ -160,7 +160,7 @@ class Door:
         elif path == "/v1/models":
             models = [{"id": self.name, "object": "model", "owned_by": "collm"}]
             await JSONResponse({"object": "list", "data": models})(scope, receive, send)
-        elif path in _ANSWERS and request.method == "POST":
+        elif path in _ANSWERS and verb == "POST":
             await self._answer(await request.body(), scope, send)
         else:
             await _refusal(404, f"an agent answers at {_ANSWERS[0]}")(scope, receive, send)
