@@ -26,7 +26,7 @@ def one_thread() -> Iterator[None]:
 
 
 def trained(method: str, threads: int, values: dict[str, Any]) -> tuple[Trainer, list[dict[str, Any]]]:
-    """Two updates in which every network has one processor thread, side by side or not."""
+    """Two updates in which every network has one processor thread: as many threads as networks, or one for all."""
     config = resolve("str-build", method, values=merged(SMALL, values))
     trainer = Trainer(config, assemble(config))
     trainer.parts.learner.threads = threads
@@ -37,9 +37,11 @@ def trained(method: str, threads: int, values: dict[str, Any]) -> tuple[Trainer,
     return trainer, records
 
 
-@pytest.mark.parametrize(("method", "values"), [("collm-dc", {"critic": {"warmup_updates": 1}}), ("magrpo", {})])
-def test_side_by_side_is_one_after_the_other(method: str, values: dict[str, Any]) -> None:
-    (one, first), (other, second) = (trained(method, threads, values) for threads in (1, 4))
+@pytest.mark.parametrize(
+    ("method", "networks", "values"), [("collm-dc", 4, {"critic": {"warmup_updates": 1}}), ("magrpo", 2, {})]
+)
+def test_side_by_side_is_one_after_the_other(method: str, networks: int, values: dict[str, Any]) -> None:
+    (one, first), (other, second) = (trained(method, threads, values) for threads in (1, networks))
     for kind in ("policy", "critic"):
         assert first[-1].get(kind) == second[-1].get(kind)
     for mine, yours in zip(one.parts.policies, other.parts.policies, strict=True):
