@@ -19,6 +19,7 @@ from collm.training.setup import build_task
 SMALL = ["--quick", "--preset", "quick", "--set", "task.turns=2", "sampling.max_new_tokens=8"]
 
 
+@pytest.mark.slow
 def test_it_measures_every_variation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "team"
     flags = ["--vary", "task.reward=dense,terminal", "--json", "--out", str(out)]

@@ -95,6 +95,7 @@ FLAGS = ["--quick", "--preset", "quick", "--set", "task.turns=2", "sampling.max_
 STUDY = "--parts drift convergence --drift.method mareinforce --convergence.methods mareinforce --convergence.seeds 0"
 
 
+@pytest.mark.slow
 def test_the_command_measures_both_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "study"
     flags = [

@@ -20,6 +20,7 @@ def status(arguments: list[str]) -> int:
         return int(stop.code or 0)
 
 
+@pytest.mark.slow
 def test_our_rates_alone_and_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", str(tmp_path / "bench"), "--quick", "--threads", "1", "--json", "--methods", "maac_same_update"]
     assert status([*out, "--rounds", "1", "--parts", "limits", "rates"]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,6 +137,12 @@ def errors(forest: Forest, values: np.ndarray, exact: dict[tuple[int, ...], floa
     return np.array([np.sqrt(np.mean(np.square(each))) for each in wrong])
 
 
+def quick(cases: dict[str, CriticSettings], *names: str) -> list[Any]:
+    """The cases as parameters; all but the named ones are for ``make test-all``."""
+    marks = {name: () if name in names else pytest.mark.slow for name in cases}
+    return [pytest.param(case, id=name, marks=marks[name]) for name, case in cases.items()]
+
+
 CENTRAL = {
     "time order": FAST,
     "prompts": dataclasses.replace(FAST, encoding="prompts"),
@@ -147,7 +154,7 @@ CENTRAL = {
 }
 
 
-@pytest.mark.parametrize("settings", CENTRAL.values(), ids=CENTRAL)
+@pytest.mark.parametrize("settings", quick(CENTRAL, "time order", "caches"))
 def test_the_centralised_critic_finds_v_of_the_joint_history(settings: CriticSettings) -> None:
     """The exact values of the second turn spread by 0.92."""
     exact, forest, found = learned(settings)
@@ -161,7 +168,7 @@ DECENTRAL = {
 }
 
 
-@pytest.mark.parametrize("settings", DECENTRAL.values(), ids=DECENTRAL)
+@pytest.mark.parametrize("settings", quick(DECENTRAL, "time order"))
 def test_decentralised_critics_find_the_conditional_expectations(settings: CriticSettings) -> None:
     """V_i(h_i) averages over what the partner did; it is not V(h), from which it differs by 0.5 and more."""
     exact, forest, found = learned(settings, own=True)
@@ -171,7 +178,7 @@ def test_decentralised_critics_find_the_conditional_expectations(settings: Criti
     assert np.sqrt(np.mean(np.square(gap))) > 0.3
 
 
-@pytest.mark.parametrize("encoding", ["time-order", "prompts"])
+@pytest.mark.parametrize("encoding", ["time-order", pytest.param("prompts", marks=pytest.mark.slow)])
 def test_q_sees_the_joint_action_and_v_does_not(encoding: str) -> None:
     exact, forest, found = learned(dataclasses.replace(FAST, kind="q", encoding=encoding))  # type: ignore[arg-type]
     assert (errors(forest, found.values[:, 0], exact.joint, None) < 0.3).all()

@@ -35,6 +35,7 @@ def test_it_was_made_by_its_recipe(name: str) -> None:
     assert json.loads((tiny.folder(name) / "recipe.json").read_text()) == dataclasses.asdict(RECIPES[name])
 
 
+@pytest.mark.slow
 def test_its_tokenizer_is_what_the_recipes_make() -> None:
     made = make_tokenizer(TinyRecipe()).get_vocab()
     for name in tiny.EMBEDDED:

@@ -90,6 +90,7 @@ def test_adapters_of_one_base_are_served_together(adapters: Path) -> None:
     assert f"--enable-lora --lora-modules agent_0={found.folder}/agent_0 agent_1={found.folder}/agent_1" in command
 
 
+@pytest.mark.slow
 def test_adapters_on_an_embedded_model_are_merged_with_a_word(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", weights={"train": "lora"}, critic={"encoding": "time-order"})
     found = export_team(run, tmp_path / "team")

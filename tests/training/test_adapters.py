@@ -146,6 +146,7 @@ def test_different_models_with_different_vocabularies_train_together(llama: str,
     assert own.decode(part) == f"\n[Agent 2]\n{text}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["full", "lora"])
 def test_a_critic_may_start_from_another_model(llama: str, weights: str, tmp_path: Path) -> None:
     """Its own network and vocabulary; the team is that of one model, and the run goes on bit for bit."""

@@ -100,7 +100,13 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("method", "values"), OTHERS.values(), ids=OTHERS)
+QUICK = ("slow critics and a KL in the reward", "a value head on the policy", "trees")
+
+
+@pytest.mark.parametrize(
+    ("method", "values"),
+    [pytest.param(*OTHERS[name], id=name, marks=() if name in QUICK else pytest.mark.slow) for name in OTHERS],
+)
 def test_what_other_methods_keep_is_in_the_checkpoint(method: str, values: dict[str, Any], tmp_path: Path) -> None:
     """A run that goes on from its first checkpoint ends where it ended before."""
     run, copy = tmp_path / "run", tmp_path / "copy"

@@ -16,7 +16,6 @@ import numpy as np
 from collm import machine, options
 from collm.config import TrainConfig, from_saved, validated, with_changes
 from collm.errors import CheckpointError, CollmError, OutOfMemoryError
-from collm.evaluation.curves import draw_curves
 from collm.evaluation.evaluate import Evaluation, evaluate
 from collm.evaluation.samples import before_after, write_samples
 from collm.evaluation.stats import paired_interval
@@ -260,6 +259,8 @@ class _Run:
 
     def _pictures(self, raw: dict[str, Any], trained: dict[str, Any]) -> None:
         """The curves, and one problem before and after: the one nearest to the mean scores of both teams."""
+        from collm.evaluation.curves import draw_curves  # plotting takes a second to import: not before it is needed
+
         title = f"{self.config.task_name}, {self.config.method}, seed {self.config.seed}"
         line = {"env_steps": 0, "raw": {"score": raw["sampled"]["score"], "return": raw["sampled"]["return"]}}
         draw_curves([line, *read(self.folder.metrics_path)], self.folder.curves_path, title)

@@ -170,7 +170,7 @@ FRAGMENTS = st.sampled_from(
     ]
 )
 FUZZ = settings(
-    max_examples=5000,
+    max_examples=2000,
     deadline=None,
     derandomize=True,
     database=None,

@@ -105,6 +105,7 @@ def human_eval(tmp_path: Path, extra: Sequence[Fields] = (), **options: Any) -> 
     return make_task("coop-he", **options)
 
 
+@pytest.mark.slow
 def test_quirks_are_solved_by_their_canonical_solutions(tmp_path: Path) -> None:
     task = human_eval(tmp_path, list(QUIRKS.values()))
     assert len(task.notes()) == 1  # the sandbox
