@@ -138,12 +138,28 @@ def test_altered_and_missing_files_are_named(team: Path, tmp_path: Path) -> None
     ):
         read_agent(copy / "agent_1")
     weights.unlink()
+    stranger = copy / "agent_1" / "adapter_config.json"
+    stranger.touch()
+    with pytest.raises(ConfigError, match=r"adapter_config.json is none of the agent's files. Move it away, or copy"):
+        read_agent(copy / "agent_1")
+    stranger.unlink()
+    (copy / "agent_1" / ".DS_Store").touch()
     with pytest.raises(ConfigError, match=r"model.safetensors is missing"):
         read_agent(copy / "agent_1")
     shutil.rmtree(copy / "agent_1")
     shutil.copytree(copy / "agent_0", copy / "agent_1")
     with pytest.raises(ConfigError, match=r"agent_1 is not the agent that .*team.json lists"):
         read_team(copy)
+
+
+def test_the_folder_one_is_in_is_as_good(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after an export that was stopped there."""
+    (tmp_path / "here" / ".partial" / "agent_0").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    export_team(run.absolute(), Path("."))
+    assert [path.name for path in sorted(Path(".").iterdir())] == ["agent_0", "agent_1", TEAM]
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    read_team(Path("."))
 
 
 def test_what_cannot_be_exported_says_so(
@@ -153,6 +169,11 @@ def test_what_cannot_be_exported_says_so(
         export_team(run, team)
     with pytest.raises(ConfigError, match="there is no such run folder"):
         export_team(tmp_path / "nowhere", tmp_path / "out")
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file is a file. Export to another folder: .*file-2"):
+        export_team(run, tmp_path / "file")
+    with pytest.raises(ConfigError, match=r"cannot be made: .*\. Export to another folder\."):
+        export_team(run, tmp_path / "file" / "team")
     empty = tmp_path / "unfinished"
     (empty / "checkpoints").mkdir(parents=True)
     shutil.copy(run / "config.yaml", empty)

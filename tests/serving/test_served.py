@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -70,8 +71,10 @@ def elsewhere(run: Path, urls: list[str]) -> list[Episode]:
     return [one.episode for one in plays]
 
 
-def get(url: str, key: str | None = None) -> tuple[int, str]:
-    request = Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
+def get(url: str, key: str | None = None, body: Any = None) -> tuple[int, str]:
+    """Status and text; POST where there is a body."""
+    content = None if body is None else json.dumps(body).encode()
+    request = Request(url, content, headers={"Authorization": f"Bearer {key}"} if key else {})
     try:
         with urlopen(request) as response:
             return response.status, response.read().decode()
@@ -154,19 +157,22 @@ def test_play_and_eval_over_http(run: Path, urls: list[str], capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{1}", "{0}"], "is agent_1 (agent 2 of 2, one of 2), and it is named for the seat of agent_0"),
+        (["{1}", "{0}"], "is agent_1 of a team of 2, and it is named for the seat of agent_0 of 2"),
         (["{0}"], "--agents names 1, and str-build has 2 agents: give one URL for each"),
         (["{0}", "{1}", "{1}"], "--agents names 3, and str-build has 2 agents"),
         (["http://127.0.0.1:9", "{1}"], "no agent answers at http://127.0.0.1:9"),
         (["{0}", "{1}", "--task.turns", "9"], "task.turns = 9"),
         (["{0}", "{1}", "--protocol", "chorus"], "unknown protocol 'chorus'"),
+        (["{0}", "{1}", "--protocol", "raw"], "is played by one agent in all roles here: give one URL"),
+        (["{tls}", "{1}"], "A server without TLS is at http://"),
     ],
-    ids=["order", "too few", "too many", "nobody", "options", "protocol"],
+    ids=["order", "too few", "too many", "nobody", "options", "protocol", "raw", "tls"],
 )
 def test_who_cannot_play_is_told_why(
     arguments: list[str], message: str, urls: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status = cli.run(["play", "str-build", "--agents", *(argument.format(*urls) for argument in arguments)])
+    tls = urls[0].replace("http", "https")
+    status = cli.run(["play", "str-build", "--agents", *(argument.format(*urls, tls=tls) for argument in arguments)])
     error = capsys.readouterr().err
     assert status in (1, 2)
     assert message in error
@@ -207,6 +213,44 @@ def test_a_key_is_asked_for_and_a_taken_port_is_named(
     assert cli.run(["serve", str(team / "agent_0"), "--key-variable", "AGENT_KEY"]) == 2
     assert "that environment variable is not set" in capsys.readouterr().err
     assert os.environ.get("AGENT_KEY") is None
+
+
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ([1], 400, "expected a JSON object"),
+        ({"messages": "hello"}, 400, "expected a list of {role, content}"),
+        ({"messages": [{"role": "user", "content": 5}]}, 400, "expected a text, or a list of parts"),
+        ({"messages": [{"content": "hello"}]}, 400, "every one needs a role"),
+        ({"messages": HELLO, "max_tokens": -3}, 400, "max_tokens = -3: expected a whole number of at least 1"),
+        ({"messages": HELLO, "temperature": -1}, 400, "temperature = -1: expected a number from 0 to"),
+        ({"messages": HELLO, "top_k": 1.5}, 400, "top_k = 1.5"),
+        ({"messages": [{"role": "user", "content": "word " * 200_000}]}, 400, "are more than this model's 4096"),
+        ({"messages": HELLO, "max_tokens": 5000}, 400, "are more than this model's 4096"),
+        ({"messages": HELLO, "model": "gpt"}, 404, "there is no model 'gpt' here, only 'agent_0'"),
+        ({"messages": HELLO, "max_tokens": 2, "temperature": 1.0, "top_k": 5, "seed": 1}, 200, "choices"),
+    ],
+)
+def test_the_door_says_what_is_wrong_with_a_request(body: Any, status: int, message: str, urls: list[str]) -> None:
+    """Without a content type, as one types it with curl."""
+    assert get(f"{urls[0]}/v1/chat/completions")[0] == 405
+    found = get(f"{urls[0]}/v1/chat/completions", body=body)
+    assert found[0] == status
+    assert message in found[1]
+
+
+def test_the_most_likely_of_one_is_the_greedy_answer(urls: list[str]) -> None:
+    """top_k, which transformers' server does not know by this name, is what it draws from."""
+    asked = {"messages": HELLO, "max_tokens": 8}
+    drawn = [
+        get(f"{urls[0]}/v1/chat/completions", body={**asked, **how})
+        for how in ({"temperature": 0}, {"temperature": 1.0, "top_k": 1, "seed": 3})
+    ]
+    first, second = (json.loads(text)["choices"][0]["message"]["content"] for _, text in drawn)
+    assert first == second
 
 
 def test_control_marks_in_what_it_is_told_are_only_text(urls: list[str]) -> None:

@@ -16,7 +16,8 @@ import collm
 from collm.rollout.engine import Session
 from collm.rollout.talk import Word
 from collm.serving.export import export_team
-from collm.serving.remote import RemoteAgent, RemoteSettings
+from collm.serving.remote import RemoteSettings
+from collm.serving.seats import seated
 from tests.serving.made import make_run
 from tests.serving.stations import Served
 
@@ -38,26 +39,26 @@ def test_greedy_tokens_are_those_of_the_agent_here(tmp_path: Path, monkeypatch: 
     prompts = [list(policy.chat.opening(opening)) for opening in openings]
     session = Session([policy] * len(prompts), sampling, lambda row, turn: np.zeros(sampling.max_new_tokens))
     here = session.respond(range(len(prompts)), prompts, 0)
-    with (
-        contextlib.closing(Served(team / "agent_0", PORT, "--engine", "vllm")),
-        contextlib.closing(RemoteAgent(f"http://127.0.0.1:{PORT}", RemoteSettings(), None)) as agent,
-    ):
-        _wait(agent)
-        assert agent.meet() is None
-        assert agent.model == "agent_0"
-        for prompt, expected, opening in zip(prompts, here, openings, strict=True):
-            assert agent.go_on(prompt, policy.stop_ids, sampling, 0) == expected.tokens
-            messages = [{"role": message.role, "content": message.content} for message in opening]
-            said = agent.ask(messages, sampling, 0)
-            assert isinstance(said, Word), said
-            assert said.text == policy.chat.text(expected.tokens)
+    url = f"http://127.0.0.1:{PORT}"
+    with contextlib.closing(Served(team / "agent_0", PORT, "--engine", "vllm")):
+        _wait(url)
+        with seated([url], RemoteSettings(), None) as seats:
+            assert seats.cards == (None,)
+            agent, call = seats.agents[0], seats.portal.call
+            assert agent.model == "agent_0"
+            for prompt, expected, opening in zip(prompts, here, openings, strict=True):
+                assert call(agent.go_on, prompt, policy.stop_ids, sampling, 0) == expected.tokens
+                messages = [{"role": message.role, "content": message.content} for message in opening]
+                said = call(agent.ask, messages, sampling, 0)
+                assert isinstance(said, Word), said
+                assert said.text == policy.chat.text(expected.tokens)
 
 
-def _wait(agent: RemoteAgent) -> None:
+def _wait(url: str) -> None:
     """Until the server has loaded and compiled its model."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        with contextlib.suppress(URLError), urlopen(f"{agent.url}/health") as response:
+        with contextlib.suppress(URLError), urlopen(f"{url}/health") as response:
             assert response.status == 200
             return
         time.sleep(1.0)

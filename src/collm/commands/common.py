@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import tyro
 
 from collm.config import from_saved
+from collm.errors import ConfigError
 from collm.models.policy import Policy, notes
 from collm.tasks.protocol import Task
 from collm.training.metrics import to_json
@@ -39,6 +41,18 @@ def peek(arguments: Sequence[str], flag: str) -> str | None:
 def has(arguments: Sequence[str], flag: str) -> bool:
     """Whether a flag is among the arguments."""
     return any(argument == flag or argument.startswith(f"{flag}=") for argument in arguments)
+
+
+def key_of(variable: str | None, flag: str) -> str | None:
+    """The key in an environment variable. Raises ConfigError if it holds none, or one that HTTP cannot carry."""
+    if variable is None:
+        return None
+    key = os.environ.get(variable)
+    if not key:
+        raise ConfigError(f"{flag} {variable}: that environment variable is not set. Put the key into it.")
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{flag} {variable}: a key has letters, digits and marks of ASCII only.")
+    return key
 
 
 def print_json(mapping: dict[str, Any]) -> None:

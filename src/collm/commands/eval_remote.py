@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from rich.console import Console
 
 from collm.commands.common import print_json
-from collm.commands.remote import RemoteCommand, Session, opened, seconds, silences
+from collm.commands.remote import RemoteCommand, Session, opened, seconds, silences, status
 from collm.commands.scores import table
 from collm.errors import ConfigError
 from collm.evaluation.baselines import Baseline, measured_plays
@@ -60,15 +60,17 @@ def main(arguments: Sequence[str]) -> int:
             raise ConfigError(f"the task has no problems in the split '{command.split}'.")
         ways = (command.sampling, command.sampling.greedy())
         found = [_measure(session, problems, sampling) for sampling in ways]
+    plays = [play for one in found for play in one.plays]
+    asked = [request for one in found for request in one.asked]
     if command.json:
         shown = {one.baseline.evaluation.decoding: one.summary() for one in found}
         print_json({"agents": list(command.agents), "split": command.split, **shown})
-        return 0
+        return status(plays, asked)
     title = f"{len(problems)} {command.split} problems"
     Console(highlight=False).print(table([one.baseline.evaluation for one in found], title))
-    for line in silences([play for one in found for play in one.plays]):
+    for line in silences(plays):
         print(line)
-    return 0
+    return status(plays, asked)
 
 
 def _measure(session: Session, problems: Sequence[Problem], sampling: Sampling) -> Measured:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from collm.commands.common import print_json
-from collm.commands.remote import RemoteCommand, opened, seconds, silences
+from collm.commands.remote import RemoteCommand, opened, seconds, silences, status
 from collm.commands.watch import check_paths, record, show, write
 from collm.rollout.path import Job
 
@@ -41,12 +41,12 @@ def main(arguments: Sequence[str]) -> int:
     if command.json:
         missing = [dataclasses.asdict(one) for one in played.missing]
         print_json({**record(task, played.episode), "missing": missing, "seconds": took})
-        return 0
+        return status(plays, asked)
     show(task, played.episode)
     print(_timing(took["turns"]))
     for line in silences(plays):
         print(line)
-    return 0
+    return status(plays, asked)
 
 
 def _timing(turns: Sequence[dict[str, Any]]) -> str:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
-from collm.commands.common import parse, say_notes
+from collm.commands.common import has, key_of, parse, say_notes
 from collm.errors import ConfigError
 from collm.options import Range, check, from_mapping
 from collm.rollout.protocols import Protocol, find_protocol
 from collm.rollout.sampling import Sampling
 from collm.rollout.talk import Play
+from collm.serving.exported import AgentCard
 from collm.serving.remote import RemoteSettings
 from collm.serving.seats import Seats, seated
 from collm.serving.voices import Asked
@@ -67,17 +68,17 @@ def opened(form: type[RemoteCommand[Any]], name: str, arguments: Sequence[str]) 
     Raises ConfigError or AgentError for agents that are not there, or cannot sit together or at this task.
     """
     names = [argument for argument in arguments[:1] if not argument.startswith("-")]
-    if not names:
-        raise ConfigError(f"name the task first: collm {name} TASK {FLAG} URL URL …")
+    if not names or Path(names[0]).is_dir() or has(arguments, "--run"):
+        raise ConfigError(f"{FLAG} takes a task, and no run: collm {name} TASK {FLAG} URL URL …")
     first = _parsed(form, name, arguments, default_options(names[0]), Sampling())
-    with seated(first.agents, first.remote, _key(first.remote)) as seats:
+    check(first.remote, "remote.")
+    with seated(first.agents, first.remote, key_of(first.remote.key_variable, "--remote.key_variable")) as seats:
         options, sampling = default_options(names[0]), Sampling()
         known = [card for card in seats.known if card.task == names[0]]
         if known:
             if not any(argument.startswith("--task.") for argument in arguments):
                 seats.require_agreement()
-            options = from_mapping(type(options), known[0].options, "task.", options)
-            sampling = from_mapping(Sampling, known[0].sampling, "sampling.", sampling)
+            options, sampling = _as_trained(known[0], options, sampling)
         command = _parsed(form, name, arguments, options, sampling)
         check(command)
         protocol = find_protocol(command.protocol)
@@ -87,6 +88,15 @@ def opened(form: type[RemoteCommand[Any]], name: str, arguments: Sequence[str]) 
         seats.require(task)
         say_notes(task)
         yield Session(command, task, protocol, seats)
+
+
+def _as_trained(card: AgentCard, options: Any, sampling: Sampling) -> tuple[Any, Sampling]:
+    """The task's form and the sampling that an agent was trained with. Raises ConfigError if there are none such here."""
+    try:
+        form = from_mapping(type(options), card.options, "task.", options)
+        return form, from_mapping(Sampling, card.sampling, "sampling.", sampling)
+    except ConfigError as error:
+        raise ConfigError(f"{card.name} was trained with settings that are not known here: {error}") from error
 
 
 def _parsed(
@@ -99,15 +109,6 @@ def _parsed(
     return found
 
 
-def _key(settings: RemoteSettings) -> str | None:
-    """The key. Raises ConfigError if its variable holds none."""
-    if settings.key_variable is None:
-        return None
-    if not os.environ.get(settings.key_variable):
-        raise ConfigError(f"--remote.key_variable {settings.key_variable}: that environment variable is not set.")
-    return os.environ[settings.key_variable]
-
-
 def silences(plays: Sequence[Play]) -> list[str]:
     """Which agents did not answer, how often and why: a line each, in order of agents."""
     counts = Counter((one.agent, one.reason) for play in plays for one in play.missing)
@@ -115,6 +116,13 @@ def silences(plays: Sequence[Play]) -> list[str]:
         f"agent {agent} was silent {count} time{'s' if count > 1 else ''}, and its empty action was taken: {reason}"
         for (agent, reason), count in sorted(counts.items())
     ]
+
+
+def status(plays: Sequence[Play], asked: Sequence[Asked]) -> int:
+    """The exit status: 1 if an agent never answered, so that nothing of it was played or measured."""
+    times = Counter(one.agent for one in asked)
+    silent = Counter(one.agent for play in plays for one in play.missing)
+    return int(any(silent[agent] == count for agent, count in times.items()))
 
 
 def seconds(asked: Sequence[Asked]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,8 +12,7 @@ from typing import Annotated, Literal
 import tyro
 
 from collm import machine
-from collm.commands.common import note, parse
-from collm.errors import ConfigError
+from collm.commands.common import key_of, note, parse
 from collm.options import Range, check
 from collm.serving.exported import AgentCard
 from collm.serving.server import Address, serve, vllm_command
@@ -44,7 +44,7 @@ class ServeCommand:
 def main(arguments: Sequence[str]) -> int:
     command = parse(ServeCommand, "serve", arguments)
     check(command)
-    address, key = Address(command.host, command.port), _key(command.key_variable)
+    address, key = Address(command.host, command.port), key_of(command.key_variable, "--key-variable")
     if command.engine == "vllm":
         words = vllm_command(command.folder, address, key)
         address.bind().close()
@@ -52,17 +52,9 @@ def main(arguments: Sequence[str]) -> int:
     machine.prepare("cpu", command.threads)
     serve(command.folder, address, key, command.device, _say_ready)
     note("stopped.")
-    return 0
-
-
-def _key(variable: str | None) -> str | None:
-    """The key. Raises ConfigError if its variable holds none."""
-    if variable is None:
-        return None
-    if not os.environ.get(variable):
-        raise ConfigError(f"--key-variable {variable}: that environment variable is not set. Put the key into it.")
-    return os.environ[variable]
+    sys.stdout.flush()
+    os._exit(0)  # a model that is still at work cannot be interrupted, and nobody waits for its answer any more
 
 
 def _say_ready(card: AgentCard, url: str) -> None:
-    print(f"{card.task}, agent {card.agent} ({card.role}) answers at {url}", flush=True)
+    print(f"{card.task}, {card.name} ({card.role}) answers at {url}", flush=True)

@@ -29,6 +29,9 @@ from collm.training.load import load_team
 from collm.training.run_folder import RunFolder, make_folder, next_free, read_json
 from collm.training.team import models
 
+_PARTIAL = ".partial"
+"""Where agents are written first, within the folder that is asked for."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
@@ -49,24 +52,30 @@ def export_team(
     model, which has no name elsewhere, are always merged. A run of a task that is an object needs the same ``task``. Raises
     ConfigError if ``out`` is in use or weights cannot be merged, CheckpointError if the run has no good checkpoint.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} exists and is not empty. Export to another folder: {next_free(out)}")
+    _check_free(out)
     config, task, policies = load_team(run, checkpoint, task)
     if merge and config.weights.quantisation != "none":
         raise ConfigError("adapters on a quantised base cannot be merged: leave --merge out.")
     seats = zip(models(config, task.agents), policies, strict=True)
     cards = [_card(config, task, agent, name, policy, merge) for agent, (name, policy) in enumerate(seats)]
-    make_folder(out.absolute().parent)
-    partial = out.absolute().with_name(f".{out.name}.partial")
+    partial = make_folder(out, "Export to another folder.") / _PARTIAL
     shutil.rmtree(partial, ignore_errors=True)
     scores = _scores(run, checkpoint)
     for card, policy in zip(cards, policies, strict=True):
         _write_agent(partial / card.name, card, policy, config, scores)
     write_team(partial, cards, _training(config) | {"scores": scores})
-    if out.is_dir():
-        out.rmdir()
-    partial.rename(out.absolute())
+    for path in sorted(partial.iterdir()):  # the team's page comes last: without it there is no team
+        path.rename(out / path.name)
+    partial.rmdir()
     return Exported(out, tuple(cards), tuple(_notes(config, cards, merge)))
+
+
+def _check_free(out: Path) -> None:
+    """Raise ConfigError unless nothing is there, or only what an export left that was stopped."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file. Export to another folder: {next_free(out)}")
+    if out.is_dir() and any(path.name != _PARTIAL for path in out.iterdir()):
+        raise ConfigError(f"{out} exists and is not empty. Export to another folder: {next_free(out)}")
 
 
 def team_command(folder: Path, cards: Sequence[AgentCard]) -> str | None:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from collm.errors import ConfigError
 from collm.training.metrics import to_json
@@ -47,12 +47,14 @@ class AgentCard:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> AgentCard:
-        """The card in a JSON object that may hold more. Raises ValueError, naming what is missing, if there is none."""
-        fields = [field.name for field in dataclasses.fields(cls)]
-        missing = [name for name in fields if name not in values]
-        if missing:
-            raise ValueError(f"it has no '{missing[0]}'")
-        return cls(**{name: values[name] for name in fields})
+        """The card in a JSON object that may hold more. Raises ValueError, naming what is wrong, if there is none."""
+        kinds = {name: get_origin(kind) or kind for name, kind in get_type_hints(cls).items()}
+        for name, kind in kinds.items():
+            if name not in values:
+                raise ValueError(f"it has no '{name}'")
+            if not isinstance(values[name], kind):
+                raise ValueError(f"its '{name}' is {values[name]!r:.40}")
+        return cls(**{name: values[name] for name in kinds})
 
 
 def digest(path: Path) -> str:
@@ -63,8 +65,14 @@ def digest(path: Path) -> str:
 
 def write_agent(folder: Path, card: AgentCard) -> None:
     """Seal a folder: its card, with the checksum of every file that is there."""
-    files = {str(path.relative_to(folder)): digest(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {name: digest(folder / name) for name in _files(folder)}
     _write(folder / AGENT, {"format": _FORMAT, **dataclasses.asdict(card), "files": files})
+
+
+def _files(folder: Path) -> list[str]:
+    """The names of what is in an agent's folder, but for the hidden marks of file managers and hubs."""
+    inside = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [path.as_posix() for path in inside if not any(part.startswith(".") for part in path.parts)]
 
 
 def read_agent(folder: Path) -> AgentCard:
@@ -78,7 +86,13 @@ def read_agent(folder: Path) -> AgentCard:
             f"{folder} is not an exported agent: it has no {AGENT}. Make one from a run: collm export RUN DIR"
         )
     values = _read(folder / AGENT)
-    for name, expected in values.get("files", {}).items():
+    files = values.get("files")
+    if not isinstance(files, dict):
+        raise ConfigError(f"{folder / AGENT} lists no files. {_AGAIN}")
+    strangers = sorted(set(_files(folder)) - set(files) - {AGENT})
+    if strangers:
+        raise ConfigError(f"{folder / strangers[0]} is none of the agent's files. Move it away, or {_AGAIN.lower()}")
+    for name, expected in files.items():
         path = folder / name
         if not path.is_file():
             raise ConfigError(f"{path} is missing. {_AGAIN}")

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import urldefrag, urlsplit
 
-from collm.errors import CollmError, ConfigError, unknown_name
+from collm.errors import CollmError, ConfigError
 from collm.options import Range
 from collm.rollout.sampling import Sampling
 from collm.rollout.talk import Silence, Word
 from collm.serving.exported import AgentCard
-
-if TYPE_CHECKING:
-    import httpx2
 
 _PASSING = (408, 409, 425, 429)
 """Refusals that may pass; so may all from 500 on."""
 _HELLO_SECONDS = 10.0
 _SHOWN = 200
 """Letters of an answer that are shown where it is not what was asked for."""
+_LARGEST = 4 << 20
+"""Bytes of an answer; a completion with the token ids of a long history is well below."""
+_BROKEN = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
+"""What Python raises for an answer that is not what was asked for."""
 
 T = TypeVar("T")
 ChatMessages = list[dict[str, str]]
@@ -32,9 +35,9 @@ ChatMessages = list[dict[str, str]]
 class RemoteSettings:
     """How agents behind URLs are asked."""
 
-    seconds: Annotated[float, Range(0, open_low=True)] = 60.0
-    """Time limit of one request. An agent that does not answer in time is silent at this turn: it may still be at work, so
-    it is not asked again."""
+    seconds: Annotated[float, Range(0, 86_400, open_low=True)] = 60.0
+    """Time limit of one request, to the last letter of its answer. An agent that does not answer in time is silent at this
+    turn: it may still be at work, so it is not asked again."""
     tries: Annotated[int, Range(1, 100)] = 3
     """How often an agent is asked that refuses for a while (408, 409, 425, 429, 5xx), breaks off, or answers with something
     else; with pauses that double from half a second."""
@@ -51,110 +54,150 @@ class AgentError(CollmError):
     """An agent that cannot take its seat."""
 
 
+class Answer(NamedTuple):
+    """What came back over HTTP."""
+
+    status: int
+    content: bytes
+
+    @property
+    def beginning(self) -> str:
+        """Its first words, for people."""
+        return repr(" ".join(self.content[: 2 * _SHOWN].decode("utf-8", "replace").split())[:_SHOWN])
+
+
 class RemoteAgent:
-    """One OpenAI-compatible chat endpoint."""
+    """One OpenAI-compatible chat endpoint. Its methods are for one event loop."""
 
     def __init__(self, url: str, settings: RemoteSettings, key: str | None) -> None:
         """``url`` is that of the server, with or without ``/v1``; behind ``#`` may stand the model's name, for servers that
         have several. Raises ConfigError if it is none."""
         self._http, self._retrying = _libraries()
         address, self.model = urldefrag(url)
-        parts = urlsplit(address)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_address(address):
             raise ConfigError(
                 f"--agents {url}: expected http://HOST:PORT, with #MODEL behind it where there are several."
             )
-        self.url = address.rstrip("/").removesuffix("/v1")
+        self.url = address.rstrip("/").removesuffix("/chat/completions").removesuffix("/v1")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.settings = settings
-        self._client = self._http.Client(headers=headers, timeout=settings.seconds)
+        # No limits of its own: those are per read, and an answer that drips would never end.
+        self._client = self._http.AsyncClient(headers=headers, timeout=None)
 
-    def meet(self) -> AgentCard | None:
+    async def meet(self) -> AgentCard | None:
         """Look up the model's name, and ask who it is: its card, if it is an exported agent that shows one.
 
-        Raises AgentError if nobody answers there, or not in the protocol; ConfigError for a model that it has not.
+        Raises AgentError if nobody answers there, or not in the protocol, or without the model that is asked for.
         """
-        models = self._hello("/v1/models")
+        models = await self._hello("/v1/models")
         try:
-            names = [str(one["id"]) for one in models.json()["data"]]
-        except (ValueError, TypeError, KeyError) as error:
-            raise AgentError(self._stranger(models)) from error
+            names = [str(one["id"]) for one in json.loads(models.content)["data"]]
+        except _BROKEN as error:
+            raise AgentError(self._stranger("/v1/models", models)) from error
         if not names:
             raise AgentError(f"{self.url} answers, but has no model. Start it with one.")
         if self.model and self.model not in names:
-            raise unknown_name(f"model at {self.url}", self.model, names)
+            raise AgentError(f"{self.url} has no model {self.model!r}. It has: {', '.join(sorted(names))}.")
         self.model = self.model or names[0]
-        card = self._hello("/agent", may_miss=True)
-        if card.status_code != 200:
-            return None
-        try:
-            return AgentCard.read(card.json())
-        except (ValueError, TypeError):
-            return None
+        return self._card(await self._hello("/agent", may_miss=True))
 
-    def _hello(self, path: str, may_miss: bool = False) -> httpx2.Response:
+    def _card(self, shown: Answer) -> AgentCard | None:
+        """The card in an answer, if anything that means to be one is there."""
         try:
-            response = self._client.get(f"{self.url}{path}", timeout=_HELLO_SECONDS)
-        except self._http.HTTPError as error:
+            values = json.loads(shown.content) if shown.status == 200 else None
+        except _BROKEN:
+            return None
+        if not isinstance(values, Mapping) or "task" not in values:
+            return None
+        if self.settings.tokens is not None and not values.get("tokens", True):
             raise AgentError(
-                f"no agent answers at {self.url} ({error or type(error).__name__}). Start it: collm serve DIR/agent_0 "
-                "--port PORT; or mend --agents."
-            ) from error
-        if response.status_code in (401, 403):
+                f"{self.url} takes no token ids: leave --remote.tokens out, or serve it with --engine vllm."
+            )
+        try:
+            return AgentCard.read(values)
+        except ValueError as error:
+            raise AgentError(f"{self.url}/agent is no card of an agent: {error}. Export and serve it again.") from error
+
+    async def _hello(self, path: str, may_miss: bool = False) -> Answer:
+        again = "Start it: collm serve DIR/agent_0 --port PORT; or mend --agents."
+        try:
+            async with asyncio.timeout(_HELLO_SECONDS):
+                answer = await self._exchange("GET", path)
+        except self._http.ConnectError as error:
+            tls = " A server without TLS is at http://…" if "SSL" in str(error) else ""
+            raise AgentError(f"no agent answers at {self.url} ({error}).{tls} {again}") from error
+        except TimeoutError as error:
+            raise AgentError(f"no agent answers at {self.url} in {_HELLO_SECONDS:g} s. {again}") from error
+        except (self._http.HTTPError, _LastingError) as error:
+            what = str(error) or type(error).__name__
+            raise AgentError(f"{self.url} answers, but {path} could not be read ({what}). Mend --agents.") from error
+        if answer.status in (401, 403):
             raise AgentError(f"{self.url} asks for a key: put it into an environment variable, and name that with "
                              "--remote.key_variable.")  # fmt: skip
-        if response.status_code != 200 and not may_miss:
-            raise AgentError(self._stranger(response))
-        return response
+        if answer.status != 200 and not may_miss:
+            raise AgentError(self._stranger(path, answer))
+        return answer
 
-    def _stranger(self, response: httpx2.Response) -> str:
+    def _stranger(self, path: str, answer: Answer) -> str:
         return (
-            f"{self.url} answers, but not as an OpenAI-compatible endpoint: {response.url.path} gave status "
-            f"{response.status_code} and {response.text[:40]!r}. Mend --agents."
+            f"{self.url} answers, but not as an OpenAI-compatible endpoint: {path} gave status {answer.status} and "
+            f"{answer.beginning}. Mend --agents."
         )
 
-    def ask(self, messages: ChatMessages, sampling: Sampling, seed: int) -> Word | Silence:
+    async def ask(self, messages: ChatMessages, sampling: Sampling, seed: int) -> Word | Silence:
         """Its answer to a conversation, or why there is none."""
-        return self._asked("/v1/chat/completions", {"messages": messages, **_drawing(sampling, seed)}, _word)
+        return await self._asked("/v1/chat/completions", {"messages": messages, **_drawing(sampling, seed)}, _word)
 
-    def go_on(
+    async def go_on(
         self, tokens: Sequence[int], stop_ids: Sequence[int], sampling: Sampling, seed: int
     ) -> list[int] | Silence:
         """The tokens that it puts behind these, the one that ended them included, or why there are none: for servers that
         take token ids and give them back."""
         own = {"prompt": list(tokens), "stop_token_ids": list(stop_ids), "return_token_ids": True}
-        return self._asked("/v1/completions", {**own, **_drawing(sampling, seed)}, _token_ids)
+        return await self._asked("/v1/completions", {**own, **_drawing(sampling, seed)}, _token_ids)
 
-    def _asked(self, path: str, body: dict[str, Any], read: Callable[[Any], T]) -> T | Silence:
+    async def _asked(self, path: str, body: dict[str, Any], read: Callable[[Any], T]) -> T | Silence:
         try:
-            found: T = self._retrying(self.settings.tries)(self._post, path, {"model": self.model, **body}, read)
+            retrying = self._retrying(self.settings.tries)
+            found: T = await retrying(self._post, path, {"model": self.model, **body}, read)
             return found
         except _PassingError as failure:
             return Silence(f"{failure}, {self.settings.tries} times" if self.settings.tries > 1 else str(failure))
         except _LastingError as failure:
             return Silence(str(failure))
 
-    def _post(self, path: str, body: dict[str, Any], read: Callable[[Any], T]) -> T:
+    async def _post(self, path: str, body: dict[str, Any], read: Callable[[Any], T]) -> T:
         try:
-            response = self._client.post(f"{self.url}{path}", json=body)
+            async with asyncio.timeout(self.settings.seconds):
+                answer = await self._exchange("POST", path, body)
         except self._http.ConnectError as error:
             raise _PassingError(f"nobody answers at {self.url}") from error
-        except self._http.TimeoutException as error:
+        except TimeoutError as error:
             raise _LastingError(f"no answer in {self.settings.seconds:g} s") from error
         except self._http.HTTPError as error:
             raise _PassingError(f"the answer broke off ({error or type(error).__name__})") from error
-        if response.status_code != 200:
-            passing = response.status_code in _PASSING or response.status_code >= 500
+        if answer.status != 200:
+            passing = answer.status in _PASSING or answer.status >= 500
             kind = _PassingError if passing else _LastingError
-            raise kind(f"it refused with status {response.status_code}: {' '.join(response.text.split())[:_SHOWN]!r}")
+            raise kind(f"it refused with status {answer.status}: {answer.beginning}")
         try:
-            return read(response.json())
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            raise _PassingError(f"it answered with {response.text[:40]!r}, which is no completion") from error
+            return read(json.loads(answer.content))
+        except _BROKEN as error:
+            raise _PassingError(f"it answered with {answer.beginning}, which is no completion") from error
 
-    def close(self) -> None:
+    async def _exchange(self, verb: str, path: str, body: dict[str, Any] | None = None) -> Answer:
+        """One request and its whole answer. Raises _LastingError for one that is too long, and what the client raises."""
+        content = bytearray()
+        async with self._client.stream(verb, f"{self.url}{path}", json=body) as response:
+            async for part in response.aiter_bytes():
+                content += part
+                if len(content) > _LARGEST:
+                    raise _LastingError(f"its answer is longer than {_LARGEST >> 20} MiB")
+            return Answer(response.status_code, bytes(content))
+
+    async def close(self) -> None:
         """Give back its connections."""
-        self._client.close()
+        await self._client.aclose()
 
 
 class _PassingError(Exception):
@@ -178,8 +221,28 @@ def _word(values: Any) -> Word:
     text = values["choices"][0]["message"]["content"]
     if not isinstance(text, str):
         raise TypeError("the content is not text")
-    usage = values.get("usage") or {}
-    return Word(text, int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0)))
+    usage = values.get("usage")
+    counts = usage if isinstance(usage, Mapping) else {}
+    return Word(_only_text(text), _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens")))
+
+
+def _only_text(text: str) -> str:
+    """JSON can hold halves of characters, which are no text and which nothing could write down."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _count(value: Any) -> int:
+    """A number of tokens; 0 if the server does not say."""
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+def _is_address(address: str) -> bool:
+    """Whether a URL names a server, with a port that there can be."""
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _token_ids(values: Any) -> list[int]:
@@ -196,7 +259,7 @@ def _libraries() -> tuple[Any, Callable[[int], Any]]:
         raise ConfigError("agents behind URLs need the extra 'serve': pip install 'collm[serve]'.") from error
 
     def retrying(tries: int) -> Any:
-        return tenacity.Retrying(
+        return tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(_PassingError),
             stop=tenacity.stop_after_attempt(tries),
             wait=tenacity.wait_exponential(multiplier=0.5, max=8.0) + tenacity.wait_random(0.0, 0.25),

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import AutoTokenizer
 
@@ -22,6 +22,9 @@ from collm.serving.remote import RemoteAgent, RemoteSettings
 from collm.serving.voices import Asked, TextVoices, TokenVoices
 from collm.tasks.protocol import Task
 
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
+
 
 @dataclasses.dataclass(frozen=True)
 class Seats:
@@ -31,6 +34,8 @@ class Seats:
     cards: tuple[AgentCard | None, ...]
     """None for a model that is no exported agent: any may take a seat."""
     settings: RemoteSettings
+    portal: BlockingPortal
+    """The way into the event loop in which they are asked, in a thread of its own: a notebook's loop is no hindrance."""
     chats: tuple[ChatFormat, ...] | None = None
     """How each agent's messages become tokens; None where they are sent as they are."""
 
@@ -42,10 +47,10 @@ class Seats:
     def require(self, task: Task) -> None:
         """Raise ConfigError unless there is one agent for every seat, and each sits where it was trained to."""
         if len(self.agents) != task.agents:
-            raise ConfigError(
-                f"--agents names {len(self.agents)}, and {task.name} has {task.agents} agents: give one URL for each, in "
-                "their order."
-            )
+            wanted = f"has {task.agents} agents: give one URL for each, in their order"
+            if task.agents == 1:
+                wanted = "is played by one agent in all roles here: give one URL"
+            raise ConfigError(f"--agents names {len(self.agents)}, and {task.name} {wanted}.")
         for place, (agent, card) in enumerate(zip(self.agents, self.cards, strict=True)):
             if card is None:
                 continue
@@ -56,8 +61,8 @@ class Seats:
                 )
             if (card.agent, card.agents) != (place, task.agents):
                 raise ConfigError(
-                    f"the agent at {agent.url} is {card.name} ({card.role}, one of {card.agents}), and it is named for the "
-                    f"seat of agent_{place} ({task.role(place)}, one of {task.agents}). Mend the order of --agents."
+                    f"the agent at {agent.url} is {card.name} of a team of {card.agents}, and it is named for the seat of "
+                    f"agent_{place} of {task.agents}. Mend the order of --agents."
                 )
 
     def require_agreement(self) -> None:
@@ -80,17 +85,18 @@ class Seats:
         key: tuple[Key, ...],
     ) -> tuple[list[Play], list[Asked]]:
         """Play every job to its end, all side by side; and what was asked of whom, and when."""
-        with contextlib.closing(self._voices(sampling, key)) as voices:
-            return conduct(task, protocol.stages(task.agents), voices, jobs, key), voices.asked
+        voices = self._voices(sampling, key)
+        return conduct(task, protocol.stages(task.agents), voices, jobs, key), voices.asked
 
     def _voices(self, sampling: Sampling, key: tuple[Key, ...]) -> TextVoices | TokenVoices:
         if self.chats is None:
-            return TextVoices(self.agents, sampling, key, self.settings)
-        return TokenVoices(self.agents, self.chats, sampling, key, self.settings)
+            return TextVoices(self.agents, sampling, key, self.settings, self.portal)
+        return TokenVoices(self.agents, self.chats, sampling, key, self.settings, self.portal)
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {one.get(key)!r} and {other.get(key)!r}" for key in one if one.get(key) != other.get(key))
+    keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    return ", ".join(f"{key} {one.get(key)!r} and {other.get(key)!r}" for key in keys)
 
 
 @contextlib.contextmanager
@@ -101,16 +107,29 @@ def seated(urls: Sequence[str], settings: RemoteSettings, key: str | None) -> It
     exported team of as many.
     """
     team = None if settings.tokens is None else _team(settings.tokens, len(urls))
-    with contextlib.ExitStack() as stack:
-        agents = [stack.enter_context(contextlib.closing(RemoteAgent(url, settings, key))) for url in urls]
-        cards: list[AgentCard | None] = [agent.meet() for agent in agents]
+    agents = [RemoteAgent(url, settings, key) for url in urls]
+    with _loop(agents) as portal:
+        cards: list[AgentCard | None] = [portal.call(agent.meet) for agent in agents]
         if team is None or settings.tokens is None:
-            yield Seats(tuple(agents), tuple(cards), settings)
+            yield Seats(tuple(agents), tuple(cards), settings, portal)
             return
         known = tuple(shown or card for shown, card in zip(cards, team, strict=True))
         folders = [settings.tokens / card.name for card in team]
         chats = tuple(ChatFormat(AutoTokenizer.from_pretrained(folder), str(folder)) for folder in folders)
-        yield Seats(tuple(agents), known, settings, chats)
+        yield Seats(tuple(agents), known, settings, portal, chats)
+
+
+@contextlib.contextmanager
+def _loop(agents: Sequence[RemoteAgent]) -> Iterator[BlockingPortal]:
+    """An event loop for the agents, whose connections are closed at the end."""
+    from anyio.from_thread import start_blocking_portal  # comes with the client
+
+    with start_blocking_portal() as portal:
+        try:
+            yield portal
+        finally:
+            for agent in agents:
+                portal.call(agent.close)
 
 
 def _team(folder: Path, agents: int) -> list[AgentCard]:

@@ -1,34 +1,23 @@
-"""One exported agent behind an OpenAI-compatible endpoint: transformers' own server, behind a door that knows who is inside.
-
-The door lets through what one agent needs (chat and text completions, the list of its one model, its card, its health), asks
-for the key if there is one, and breaks control marks of the chat template in what it is told, as training did.
-"""
+"""One exported agent behind an OpenAI-compatible endpoint: transformers' own server behind a door, or vLLM's."""
 
 from __future__ import annotations
 
 import dataclasses
-import hmac
 import importlib.util
-import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from collm.errors import CollmError, ConfigError
 from collm.models.chat import ChatFormat
+from collm.serving.door import Door
 from collm.serving.exported import AgentCard, read_agent
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
-
-_ANSWERS = ("/v1/chat/completions", "/v1/completions")
 _TYPES = {"fp32": "float32", "bf16": "bfloat16"}
-_OPEN = "/health"
-"""The one path that needs no key."""
 
 
 class ServingError(CollmError):
@@ -82,8 +71,8 @@ def serve(
         except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
             first = str(error).strip().split("\n")[0]
             raise ServingError(f"the model in {folder} cannot be loaded: {first}") from error
-        tokenizer = engine.tokenizer(name)
-        app = Door(engine.server.config.app, card, name, ChatFormat(tokenizer, name), key)
+        model, tokenizer = engine.loaded(name)
+        app = Door(engine.server.config.app, card, name, ChatFormat(tokenizer, name), model, key)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30))
         shown = f"[{address.host}]" if ":" in address.host else address.host
         ready(card, f"http://{shown}:{listener.getsockname()[1]}")
@@ -129,92 +118,8 @@ def _libraries() -> tuple[Any, Any]:
         def start_server(self) -> None:
             """Nothing yet."""
 
-        def tokenizer(self, name: str) -> Any:
-            """That of the model it has loaded."""
-            return self._model_manager.load_model_and_processor(self._model_manager.process_model_name(name))[1]
+        def loaded(self, name: str) -> tuple[Any, Any]:
+            """The model and the tokenizer that it has."""
+            return self._model_manager.load_model_and_processor(self._model_manager.process_model_name(name))
 
     return uvicorn, Engine
-
-
-class Door:
-    """An ASGI application before the server's own."""
-
-    def __init__(self, inside: ASGIApp, card: AgentCard, name: str, chat: ChatFormat, key: str | None) -> None:
-        self.inside, self.card, self.name, self.chat, self.key = inside, card, name, chat, key
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.inside(scope, receive, send)
-            return
-        from starlette.requests import Request
-        from starlette.responses import JSONResponse
-
-        request = Request(scope, receive)
-        path, verb = request.url.path, scope["method"]
-        if path == _OPEN:
-            await self.inside(scope, receive, send)
-        elif not self._may(request.headers.get("authorization", "")):
-            await _refusal(401, "this agent asks for a key: Authorization: Bearer KEY")(scope, receive, send)
-        elif path == "/agent":
-            await JSONResponse(dataclasses.asdict(self.card))(scope, receive, send)
-        elif path == "/v1/models":
-            models = [{"id": self.name, "object": "model", "owned_by": "collm"}]
-            await JSONResponse({"object": "list", "data": models})(scope, receive, send)
-        elif path in _ANSWERS and verb == "POST":
-            await self._answer(await request.body(), scope, send)
-        else:
-            await _refusal(404, f"an agent answers at {_ANSWERS[0]}")(scope, receive, send)
-
-    def _may(self, authorization: str) -> bool:
-        return self.key is None or hmac.compare_digest(authorization.encode(), f"Bearer {self.key}".encode())
-
-    async def _answer(self, body: bytes, scope: Scope, send: Send) -> None:
-        try:
-            asked = self._harmless(json.loads(body))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            await _refusal(400, f"this is no request for a completion: {error}")(scope, _nothing, send)
-            return
-        if asked.get("model") not in (None, self.name, self.card.name):
-            await _refusal(404, f"there is no model {asked['model']!r} here, only {self.name!r}")(scope, _nothing, send)
-            return
-        changed = json.dumps({**asked, "model": self.name}).encode()
-        headers = [pair for pair in scope["headers"] if pair[0] != b"content-length"]
-        headers.append((b"content-length", str(len(changed)).encode()))
-        await self.inside({**scope, "headers": headers}, _once(changed), send)
-
-    def _harmless(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """The request with texts that are only texts. The prompt of a text completion is the asker's own matter."""
-        if "messages" not in asked:
-            return asked
-        return {**asked, "messages": [self._message(message) for message in asked["messages"]]}
-
-    def _message(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        content = message.get("content")
-        if not isinstance(content, list):
-            return {**message, "content": content if content is None else self.chat.harmless(content)}
-        parts = [{**part, "text": self.chat.harmless(part["text"])} if "text" in part else part for part in content]
-        return {**message, "content": parts}
-
-
-def _refusal(status: int, message: str) -> Any:
-    from starlette.responses import JSONResponse
-
-    return JSONResponse({"error": {"message": message}}, status_code=status)
-
-
-def _once(body: bytes) -> Receive:
-    """A request whose body is this."""
-    sent = False
-
-    async def receive() -> dict[str, Any]:
-        nonlocal sent
-        if sent:
-            return {"type": "http.disconnect"}
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive
-
-
-async def _nothing() -> dict[str, Any]:
-    return {"type": "http.disconnect"}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import abc
+import asyncio
 import dataclasses
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collm.models.chat import ChatFormat
 from collm.randomness import Key, integer
@@ -15,6 +15,9 @@ from collm.rollout.forest import Transcript
 from collm.rollout.sampling import Sampling
 from collm.rollout.talk import Seat, Silence, Word
 from collm.serving.remote import ChatMessages, RemoteAgent, RemoteSettings
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,18 +35,24 @@ class RemoteVoices(abc.ABC):
     """Agents behind URLs. A silent one has read nothing: what it was to read comes with its next observation."""
 
     def __init__(
-        self, agents: Sequence[RemoteAgent], sampling: Sampling, key: tuple[Key, ...], settings: RemoteSettings
+        self,
+        agents: Sequence[RemoteAgent],
+        sampling: Sampling,
+        key: tuple[Key, ...],
+        settings: RemoteSettings,
+        portal: BlockingPortal,
     ) -> None:
-        self.agents, self.sampling, self.key = agents, sampling, key
+        """``portal`` leads to the event loop of the agents."""
+        self.agents, self.sampling, self.key, self.portal = agents, sampling, key, portal
         self.asked: list[Asked] = []
-        self._pools = [ThreadPoolExecutor(settings.together) for _ in agents]
+        self._free = [asyncio.Semaphore(settings.together) for _ in agents]
 
     @abc.abstractmethod
     def begin(self, seats: Sequence[Seat]) -> None:
         """Everybody's history is empty."""
 
     @abc.abstractmethod
-    def ask(self, seat: Seat, seed: int) -> Any:
+    async def ask(self, seat: Seat, seed: int) -> Any:
         """Ask an agent for its answer to what it reads next, or say why there is none; nothing is changed."""
 
     @abc.abstractmethod
@@ -55,24 +64,22 @@ class RemoteVoices(abc.ABC):
         return True
 
     def speak(self, seats: Sequence[Seat], turn: int) -> list[Word | Silence]:
-        waiting: list[Future[Any]] = [self._pools[seat.agent].submit(self._timed, seat, turn) for seat in seats]
-        found = [future.result() for future in waiting]
+        found = self.portal.call(self._all, seats, turn)
         return [
             answer if isinstance(answer, Silence) else self.note(seat, answer)
             for seat, answer in zip(seats, found, strict=True)
         ]
 
-    def _timed(self, seat: Seat, turn: int) -> Any:
-        seed = integer(*self.key, seat.job.problem.id, seat.job.sample, turn, seat.agent, seat.given) % 2**31
-        started = time.monotonic()
-        found = self.ask(seat, seed)
-        self.asked.append(Asked(turn, seat.agent, started, time.monotonic()))
-        return found
+    async def _all(self, seats: Sequence[Seat], turn: int) -> list[Any]:
+        return await asyncio.gather(*(self._timed(seat, turn) for seat in seats))
 
-    def close(self) -> None:
-        """Wait for nobody any more."""
-        for pool in self._pools:
-            pool.shutdown(cancel_futures=True)
+    async def _timed(self, seat: Seat, turn: int) -> Any:
+        seed = integer(*self.key, seat.job.problem.id, seat.job.sample, turn, seat.agent, seat.given) % 2**31
+        async with self._free[seat.agent]:
+            started = time.monotonic()
+            found = await self.ask(seat, seed)
+            self.asked.append(Asked(turn, seat.agent, started, time.monotonic()))
+        return found
 
 
 class TextVoices(RemoteVoices):
@@ -84,8 +91,8 @@ class TextVoices(RemoteVoices):
     def begin(self, seats: Sequence[Seat]) -> None:
         self.histories = [[] for _ in seats]
 
-    def ask(self, seat: Seat, seed: int) -> Word | Silence:
-        return self.agents[seat.agent].ask(self._told(seat), self.sampling, seed)
+    async def ask(self, seat: Seat, seed: int) -> Word | Silence:
+        return await self.agents[seat.agent].ask(self._told(seat), self.sampling, seed)
 
     def note(self, seat: Seat, answer: Word) -> Word:
         self.histories[seat.number] = [*self._told(seat), {"role": "assistant", "content": answer.text}]
@@ -109,17 +116,18 @@ class TokenVoices(RemoteVoices):
         sampling: Sampling,
         key: tuple[Key, ...],
         settings: RemoteSettings,
+        portal: BlockingPortal,
     ) -> None:
         """``chats`` (agents,): how each agent's messages become tokens."""
-        super().__init__(agents, sampling, key, settings)
+        super().__init__(agents, sampling, key, settings, portal)
         self.chats = chats
 
     def begin(self, seats: Sequence[Seat]) -> None:
         self.transcripts = [Transcript(seat.agent) for seat in seats]
 
-    def ask(self, seat: Seat, seed: int) -> list[int] | Silence:
+    async def ask(self, seat: Seat, seed: int) -> list[int] | Silence:
         history = [*self.transcripts[seat.number].tokens, *self._unread(seat)]
-        return self.agents[seat.agent].go_on(history, self.chats[seat.agent].stop_ids, self.sampling, seed)
+        return await self.agents[seat.agent].go_on(history, self.chats[seat.agent].stop_ids, self.sampling, seed)
 
     def note(self, seat: Seat, answer: list[int]) -> Word:
         transcript = self.transcripts[seat.number]

@@ -161,16 +161,16 @@ def is_a_file(path: Path) -> str:
     return f"{path} is a file, not a folder. Name another folder: --out {next_free(path)}"
 
 
-def make_folder(path: Path) -> Path:
-    """Make a folder that a person asked for. Raises ConfigError if that is not possible."""
+def make_folder(path: Path, advice: str = "Name another folder: --out runs/NAME") -> Path:
+    """Make a folder that a person asked for. Raises ConfigError, with what to do, if that is not possible."""
     if path.exists() and not path.is_dir():
         raise ConfigError(is_a_file(path))
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be made: {error.strerror}. Name another folder: --out runs/NAME") from error
+        raise ConfigError(f"{path} cannot be made: {error.strerror}. {advice}") from error
     if not os.access(path, os.W_OK):
-        raise ConfigError(f"{path} cannot be written to. Name another folder: --out runs/NAME")
+        raise ConfigError(f"{path} cannot be written to. {advice}")
     return path
 
 
