@@ -67,7 +67,7 @@ def test_every_method_moves_its_policies_and_says_how(name: str) -> None:
     assert trainer.parts.learner.skipped == 0
 
 
-@pytest.mark.parametrize("shape", ["tree-aligned", "tree-cross"])
+@pytest.mark.parametrize("shape", [pytest.param("tree-aligned", marks=pytest.mark.slow), "tree-cross"])
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_learns_from_trees(name: str, shape: str) -> None:
     """Env steps are B + B² per problem, B = K joint actions per node or Kⁿ; a greedy rollout adds its own."""

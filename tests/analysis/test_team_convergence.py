@@ -78,6 +78,7 @@ def test_intervals_of_few_seeds_by_hand() -> None:
     assert wilson(1.0, 3)[0] == pytest.approx(1 - 3.841459 / 6.841459)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_read_and_an_unfinished_one_goes_on(tmp_path: Path) -> None:
     config, out = small(), tmp_path / "run"
     first = trained(config, out)

@@ -154,7 +154,7 @@ CENTRAL = {
 }
 
 
-@pytest.mark.parametrize("settings", quick(CENTRAL, "time order", "caches"))
+@pytest.mark.parametrize("settings", quick(CENTRAL, "time order"))
 def test_the_centralised_critic_finds_v_of_the_joint_history(settings: CriticSettings) -> None:
     """The exact values of the second turn spread by 0.92."""
     exact, forest, found = learned(settings)
@@ -178,7 +178,8 @@ def test_decentralised_critics_find_the_conditional_expectations(settings: Criti
     assert np.sqrt(np.mean(np.square(gap))) > 0.3
 
 
-@pytest.mark.parametrize("encoding", ["time-order", pytest.param("prompts", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["time-order", "prompts"])
 def test_q_sees_the_joint_action_and_v_does_not(encoding: str) -> None:
     exact, forest, found = learned(dataclasses.replace(FAST, kind="q", encoding=encoding))  # type: ignore[arg-type]
     assert (errors(forest, found.values[:, 0], exact.joint, None) < 0.3).all()

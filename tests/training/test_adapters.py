@@ -92,11 +92,18 @@ def test_a_run_trains_adapters_only_and_resumes_bit_for_bit(tmp_path: Path) -> N
     resumed(tmp_path)
 
 
-def test_the_trained_team_is_what_was_saved(tmp_path: Path) -> None:
-    train(small("tiny", weights=LORA), tmp_path / "run")
-    _, _, policies = load_team(tmp_path / "run")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of adapters that nothing interrupted."""
+    run = tmp_path_factory.mktemp("adapters") / "whole"
+    train(small("tiny", weights=LORA), run)
+    return run
+
+
+def test_the_trained_team_is_what_was_saved(whole: Path) -> None:
+    _, _, policies = load_team(whole)
     assert policies[0].base is policies[1].base
-    tensors, _ = checkpoint.load(checkpoint.latest(tmp_path / "run" / "checkpoints"))
+    tensors, _ = checkpoint.load(checkpoint.latest(whole / "checkpoints"))
     for place, policy in enumerate(policies):
         for name, weight in policy.own.state_dict().items():
             assert torch.equal(weight, tensors[f"policy-{place}.{name}"])
@@ -247,7 +254,7 @@ def test_exhausted_memory_names_three_settings(doing: str) -> None:
     assert "\n" not in str(found.value)
 
 
-def test_a_run_without_memory_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_memory_can_go_on(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It keeps its checkpoints, says how to go on, and then does."""
     steps = Trainer.step
 
@@ -257,13 +264,12 @@ def test_a_run_without_memory_can_go_on(tmp_path: Path, monkeypatch: pytest.Monk
                 torch.empty(1 << 50, dtype=torch.float64)
         return steps(trainer)
 
-    train(small("tiny", weights=LORA), tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", step)
         with pytest.raises(OutOfMemoryError, match=r"collm train --resume .*run"):
             train(small("tiny", weights=LORA), tmp_path / "run")
     assert command(["train", "--resume", str(tmp_path / "run"), "--quiet"]) == 0
-    assert_same_ending(tmp_path / "whole", tmp_path / "run")
+    assert_same_ending(whole, tmp_path / "run")
 
 
 def test_a_quantised_base_trains_adapters_too() -> None:

@@ -100,7 +100,7 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-QUICK = ("slow critics and a KL in the reward", "a value head on the policy", "trees")
+QUICK = ("slow critics and a KL in the reward",)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from collm.commands.common import print_json
 from collm.commands.remote import RemoteCommand, Session, opened, seconds, silences, status
@@ -59,7 +61,8 @@ def main(arguments: Sequence[str]) -> int:
         if not problems:
             raise ConfigError(f"the task has no problems in the split '{command.split}'.")
         ways = (command.sampling, command.sampling.greedy())
-        found = [_measure(session, problems, sampling) for sampling in ways]
+        with _counted() as heard:
+            found = [_measure(session, problems, sampling, heard) for sampling in ways]
     plays = [play for one in found for play in one.plays]
     asked = [request for one in found for request in one.asked]
     if command.json:
@@ -73,12 +76,22 @@ def main(arguments: Sequence[str]) -> int:
     return status(plays, asked)
 
 
-def _measure(session: Session, problems: Sequence[Problem], sampling: Sampling) -> Measured:
+@contextlib.contextmanager
+def _counted() -> Iterator[Callable[[], None]]:
+    """Show people that answers come, and how many have; how many there will be nobody knows."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.completed} requests"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=None)
+        yield lambda: progress.advance(bar)
+
+
+def _measure(session: Session, problems: Sequence[Problem], sampling: Sampling, heard: Callable[[], None]) -> Measured:
     started, key = time.perf_counter(), ("eval", session.command.seed)
     plays: list[Play] = []
     asked: list[Asked] = []
     for part in at_once(one_each(problems)):
-        found, requests = session.seats.play(session.protocol, session.task, part, sampling, key)
+        found, requests = session.seats.play(session.protocol, session.task, part, sampling, key, heard)
         plays += found
         asked += requests
     return Measured(measured_plays(session.task, plays, time.perf_counter() - started, sampling), plays, asked)

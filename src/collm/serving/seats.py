@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,15 +83,19 @@ class Seats:
         jobs: Sequence[Job],
         sampling: Sampling,
         key: tuple[Key, ...],
+        heard: Callable[[], None] = lambda: None,
     ) -> tuple[list[Play], list[Asked]]:
-        """Play every job to its end, all side by side; and what was asked of whom, and when."""
-        voices = self._voices(sampling, key)
+        """Play every job to its end, all side by side; and what was asked of whom, and when.
+
+        ``heard`` is called in another thread after every request, answered or not.
+        """
+        voices = self._voices(sampling, key, heard)
         return conduct(task, protocol.stages(task.agents), voices, jobs, key), voices.asked
 
-    def _voices(self, sampling: Sampling, key: tuple[Key, ...]) -> TextVoices | TokenVoices:
+    def _voices(self, sampling: Sampling, key: tuple[Key, ...], heard: Callable[[], None]) -> TextVoices | TokenVoices:
         if self.chats is None:
-            return TextVoices(self.agents, sampling, key, self.settings, self.portal)
-        return TokenVoices(self.agents, self.chats, sampling, key, self.settings, self.portal)
+            return TextVoices(self.agents, sampling, key, self.settings, self.portal, heard)
+        return TokenVoices(self.agents, self.chats, sampling, key, self.settings, self.portal, heard)
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

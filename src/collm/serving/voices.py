@@ -6,7 +6,7 @@ import abc
 import asyncio
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from collm.models.chat import ChatFormat
@@ -41,9 +41,10 @@ class RemoteVoices(abc.ABC):
         key: tuple[Key, ...],
         settings: RemoteSettings,
         portal: BlockingPortal,
+        heard: Callable[[], None],
     ) -> None:
-        """``portal`` leads to the event loop of the agents."""
-        self.agents, self.sampling, self.key, self.portal = agents, sampling, key, portal
+        """``portal`` leads to the event loop of the agents; ``heard`` is called there after every request."""
+        self.agents, self.sampling, self.key, self.portal, self.heard = agents, sampling, key, portal, heard
         self.asked: list[Asked] = []
         self._free = [asyncio.Semaphore(settings.together) for _ in agents]
 
@@ -79,6 +80,7 @@ class RemoteVoices(abc.ABC):
             started = time.monotonic()
             found = await self.ask(seat, seed)
             self.asked.append(Asked(turn, seat.agent, started, time.monotonic()))
+        self.heard()
         return found
 
 
@@ -117,9 +119,10 @@ class TokenVoices(RemoteVoices):
         key: tuple[Key, ...],
         settings: RemoteSettings,
         portal: BlockingPortal,
+        heard: Callable[[], None],
     ) -> None:
         """``chats`` (agents,): how each agent's messages become tokens."""
-        super().__init__(agents, sampling, key, settings, portal)
+        super().__init__(agents, sampling, key, settings, portal, heard)
         self.chats = chats
 
     def begin(self, seats: Sequence[Seat]) -> None:

@@ -52,7 +52,9 @@ def whole_boxes(problem: HouseProblem) -> Iterator[list[str]]:
             yield [fill.write(Box(*corners, blocks[i % len(blocks)])) for i, corners in enumerate(part)]
 
 
-@pytest.mark.parametrize("size", ["small", "medium", "large"])
+@pytest.mark.parametrize(
+    "size", ["small", *(pytest.param(size, marks=pytest.mark.slow) for size in ("medium", "large"))]
+)
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_filling_everything_builds_no_house(form: dict[str, object], size: str) -> None:
     task = make_task("house-build", profile="hardened", size=size, **form)
@@ -64,7 +66,9 @@ def test_filling_everything_builds_no_house(form: dict[str, object], size: str) 
                 assert score(task, problem, plan) <= EVERYTHING
 
 
-@pytest.mark.parametrize("size", ["small", "medium", "large"])
+@pytest.mark.parametrize(
+    "size", ["small", *(pytest.param(size, marks=pytest.mark.slow) for size in ("medium", "large"))]
+)
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_a_lone_builder_of_houses_stays_below_the_ceiling(form: dict[str, object], size: str) -> None:
     """It places the largest parts of the house that its blocks and its commands allow, and kills the spiders."""

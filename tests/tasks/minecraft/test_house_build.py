@@ -68,7 +68,14 @@ class TestContract:
         check_task(task(**options), problems_per_split=2)
 
     @pytest.mark.parametrize(
-        "source", [{"size": "small"}, {"size": "medium"}, {"size": "large"}, {"source": "released"}], ids=str
+        "source",
+        [
+            {"size": "small"},
+            pytest.param({"size": "medium"}, marks=pytest.mark.slow),
+            pytest.param({"size": "large"}, marks=pytest.mark.slow),
+            {"source": "released"},
+        ],
+        ids=str,
     )
     @pytest.mark.parametrize("form", [{}, {"world": "fresh"}, {"agents": 3}, {"agents": 4, "turns": 2}], ids=str)
     def test_best_plans_are_perfect_and_nothing_is_the_floor(self, form: dict, source: dict) -> None:

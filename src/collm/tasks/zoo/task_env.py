@@ -126,6 +126,8 @@ class TaskEnv(ParallelEnv[str, str, str]):
     def _joint(self, actions: dict[str, str]) -> list[str]:
         """The actions in the order of agents."""
         self._require(bool(self.agents), "step() outside an episode: call reset() first")
+        strangers = sorted(set(actions) - set(self.agents))
+        self._require(not strangers, f"an action of {', '.join(strangers)}: step() takes those of {self.agents}")
         for agent in self.agents:
             self._require(agent in actions, f"no action for {agent}: step() takes a text for each of {self.agents}")
             text = actions[agent]
