@@ -10,7 +10,7 @@ VLLM_STAMP := $(VLLM)/.installed
 SEED ?= 0
 WORKERS ?= 2
 PYTEST_ARGS ?=
-PYTEST := $(VENV)/bin/pytest -n $(WORKERS) --dist loadfile
+PYTEST := $(VENV)/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 

@@ -38,7 +38,7 @@ def table(found: Comparison) -> Table:
                 stats.mean(closed(group)).text(".2f"),
                 above,
                 stats.mean(group.areas()).text(),
-                f"{np.mean(seconds(group)):.0f}",
+                f"{np.median(seconds(group)):.0f}",
                 _ratio(seconds(first), seconds(group)),
             )
         )
@@ -47,7 +47,7 @@ def table(found: Comparison) -> Table:
         "gap closed",
         "over the arm above",
         "area under the curve",
-        "seconds",
+        "median seconds",
         "times as fast",
     )
     return Table("From the preset paper to the preset default", ("arm", "seeds", *columns), tuple(rows))
@@ -86,7 +86,7 @@ def seconds(group: Group) -> list[float]:
 
 
 def _ratio(first: list[float], own: list[float]) -> str:
-    return f"{np.mean(first) / np.mean(own):.1f}"
+    return f"{np.median(first) / np.median(own):.1f}"
 
 
 def _text(gap: Estimate | None) -> str:

@@ -19,6 +19,15 @@ from collm.tasks import Task, make_task
 torch.set_num_threads(1)
 
 
+LONG = ("test_compare", "test_resume", "test_served", "test_adapters", "test_critics", "test_export", "test_trackers")
+"""Files of minutes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files come first, so that workers that take one file after the other end together."""
+    items.sort(key=lambda item: not any(name in str(item.path) for name in LONG))
+
+
 @pytest.fixture(scope="session")
 def chat() -> ChatFormat:
     """The chat format of a tokenizer made from a few demonstrations."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,7 @@ PAGES = (
     "docs/trackers.md",
     *(f"docs/methods/{name}.md" for name in METHODS),
 )
-FIRST = ("README.md", "docs/deploy.md")
-"""Pages whose commands run in every test; those of the others, and studies, are only read, and run in the slow tests."""
-STUDIES = ("analyze", "baseline", "bench", "build-tiny", "compare", "doctor")
+LONG = ("analyze", "baseline", "bench", "build-tiny", "compare", "doctor", "train")
 SMALL_TRAIN = "--env-steps 4 --rollout.problems 2 --sampling.max-new-tokens 8 --evaluation.test-problems 2 --quiet"
 SMALL = {
     "train": SMALL_TRAIN,
@@ -69,13 +66,13 @@ SMALL_VALUES = (
 )
 
 
-def commands(pages: Sequence[str] = PAGES) -> list[str]:
-    """The `collm …` commands of pages, in order, without what stands for something else or needs another machine.
+def commands() -> list[str]:
+    """The `collm …` commands of all pages, in order, without what stands for something else or needs another machine.
 
     Those that install CoMLRL are run by tests/bench/test_command.py, in an environment that has it.
     """
     found: dict[str, None] = {}
-    for page in pages:
+    for page in PAGES:
         for command in re.findall(r"(?:^|`)(collm [^`\n]+)", (ROOT / page).read_text(), flags=re.MULTILINE):
             text = command.split("  #")[0].strip()
             mentioned = text in MENTIONED
@@ -107,17 +104,12 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("elsewhere")
-@pytest.mark.parametrize(
-    ("pages", "left_out"), [(FIRST, STUDIES), pytest.param(PAGES, (), marks=pytest.mark.slow)], ids=["first", "all"]
-)
-def test_commands_of_the_documents(
-    pages: tuple[str, ...], left_out: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    typed = [text for text in commands(pages) if text.split()[1] not in left_out]
-    assert len(typed) >= 8
+def test_every_command_of_the_documents(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(commands()) >= 8
     with contextlib.ExitStack() as servers:
-        run_all(typed, servers, capsys)
+        run_all(servers, capsys)
 
 
 class Understood(Exception):
@@ -135,14 +127,14 @@ def test_every_long_command_of_the_documents_is_understood(monkeypatch: pytest.M
     monkeypatch.setattr(tyro, "cli", only_read)
     for text in commands():
         _, name, *rest = shlex.split(text)
-        if name in (*STUDIES, "train") and "--resume" not in rest and "--help" not in rest:
+        if name in LONG and "--resume" not in rest and "--help" not in rest:
             with pytest.raises(Understood):
                 run([name, *rest])
 
 
-def run_all(typed: Sequence[str], servers: contextlib.ExitStack, capsys: pytest.CaptureFixture[str]) -> None:
+def run_all(servers: contextlib.ExitStack, capsys: pytest.CaptureFixture[str]) -> None:
     """All commands in order; agents that are served stay so until the end."""
-    for text in typed:
+    for text in commands():
         _, name, *rest = shlex.split(text)
         if name == "serve":
             servers.enter_context(contextlib.closing(Served(Path(rest[0]), int(rest[2])))).ready()

@@ -168,7 +168,7 @@ DECENTRAL = {
 }
 
 
-@pytest.mark.parametrize("settings", quick(DECENTRAL, "time order"))
+@pytest.mark.parametrize("settings", quick(DECENTRAL))
 def test_decentralised_critics_find_the_conditional_expectations(settings: CriticSettings) -> None:
     """V_i(h_i) averages over what the partner did; it is not V(h), from which it differs by 0.5 and more."""
     exact, forest, found = learned(settings, own=True)

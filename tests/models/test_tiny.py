@@ -42,6 +42,7 @@ def test_its_tokenizer_is_what_the_recipes_make() -> None:
         assert AutoTokenizer.from_pretrained(tiny.folder(name)).get_vocab() == made
 
 
+@pytest.mark.slow
 def test_building_is_deterministic_and_leaves_the_global_generator_alone(tmp_path: Path) -> None:
     recipe = TinyRecipe(steps=2, batch_tokens=1024, corpus=50, hidden=32, heads=2, feed_forward=32, layers=1)
     state = torch.random.get_rng_state()

@@ -92,12 +92,12 @@ def learning(found: Comparison, setting: str) -> Table:
                 _last(group, "spread"),
                 _last(group, "gradient_signal"),
                 _mean([float(record["env_steps"]) for record in group.records], 1.0, ",.0f"),
-                _mean([float(record["seconds"]) for record in group.records], 1.0, ".0f"),
+                f"{np.median([float(record['seconds']) for record in group.records]):.0f}",
             )
         )
     goal = f"reached {level:.0f}; median env steps"
     columns = ("arm", "seeds", "raw", "IQM [95 %]", "area under the curve", goal)
-    rest = ("explained variance", "spread of advantages", "gradient: signal", "env steps", "seconds")
+    rest = ("explained variance", "spread of advantages", "gradient: signal", "env steps", "median seconds")
     return Table(f"{setting}: training", (*columns, *rest), tuple(rows))
 
 

@@ -83,7 +83,7 @@ class Door:
             return JSONResponse({"object": "list", "data": models})
         if path not in _ANSWERS:
             raise _Refused(404, f"an agent answers at {_ANSWERS[0]}")
-        if request.method != "POST":
+        if request.scope["method"] != "POST":
             raise _Refused(405, f"{path} is asked with POST")
         return None
 

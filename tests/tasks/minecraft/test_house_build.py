@@ -60,7 +60,7 @@ class TestContract:
             {"agents": 1},
             {"spiders": 0, "profile": "hardened"},
             {"limited_resource": False},
-            *({"feedback": mode, "turns": 2, "agents": 3} for mode in MODES),
+            *(pytest.param({"feedback": mode, "turns": 2, "agents": 3}, marks=pytest.mark.slow) for mode in MODES),
         ],
         ids=str,
     )
