@@ -162,15 +162,16 @@ def pairs(arms: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def improvements(found: Comparison) -> Table:
-    """P(a seed of one arm scores above a seed of another), per pair, with its mean over settings."""
+    """P(a seed of one arm scores above a seed of another), per pair, with its mean over the settings where both have two."""
     rows = []
     for arm, other in pairs(trained_arms(found)):
-        shared = [
+        both = [
             (found.groups[setting, arm].scores, found.groups[setting, other].scores)
             for setting in found.settings
             if (setting, arm) in found.groups and (setting, other) in found.groups
         ]
-        if shared and min(len(scores) for pair in shared for scores in pair) > 1:
+        shared = [pair for pair in both if min(map(len, pair)) > 1]
+        if shared:
             mean = stats.mean_improvement([stats.improvement(*pair) for pair in shared])
             rows.append((f"{arm} over {other}", str(len(shared)), str(mean.seeds), mean.text(".2f")))
     columns = ("pair", "settings", "fewest seeds", "P(improvement) [95 %]")
