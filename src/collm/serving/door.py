@@ -7,6 +7,7 @@ control marks of the chat template in what the agent is told, as training did, a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import hmac
 import json
@@ -51,21 +52,26 @@ class Door:
         if scope["type"] != "http":
             await self.inside(scope, receive, send)
             return
+        from starlette.requests import ClientDisconnect
+
+        # Who asked has gone, or the server is stopped and waits no longer: there is nobody to tell.
+        with contextlib.suppress(ClientDisconnect, asyncio.CancelledError):
+            await self._through(scope, receive, send)
+
+    async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
         from starlette.requests import Request
         from starlette.responses import JSONResponse
 
         request = Request(scope, receive)
+        answer: ASGIApp | None
         try:
             answer = self._here(request)
             if answer is None and request.url.path in _ANSWERS:
-                body = json.dumps(self._checked(request.url.path, await _content(request))).encode()
+                body = json.dumps(self._checked(request.url.path, await _asked(request))).encode()
                 scope, receive = {**scope, "headers": _headers(scope, body)}, _once(body)
         except _Refused as error:
             answer = JSONResponse({"error": {"message": str(error)}}, status_code=error.status)
-        try:
-            await (answer or self.inside)(scope, receive, send)
-        except asyncio.CancelledError:
-            """The server is stopped and waits no longer: who asked is gone."""
+        await (answer or self.inside)(scope, receive, send)
 
     def _here(self, request: Request) -> Response | None:
         """What the door answers itself; None for what the server answers."""
@@ -97,9 +103,12 @@ class Door:
         _check_numbers(asked)
         if path == _ANSWERS[0]:
             asked = {**asked, "messages": self._messages(asked.get("messages"))}
-        elif not isinstance(asked.get("prompt"), str):
+            text = self._as_text(asked["messages"])
+        elif isinstance(asked.get("prompt"), str):
+            text = asked["prompt"]
+        else:
             raise _Refused(400, "prompt: expected a text; token ids are for vLLM (collm serve --engine vllm)")
-        self._check_length(asked)
+        self._check_length(text, asked.get("max_tokens") or asked.get("max_completion_tokens") or 0)
         if asked.get("top_k") is not None:  # which the server does not know by this name
             own = {**self.model.generation_config.to_dict(), "top_k": asked.pop("top_k")}
             asked["generation_config"] = json.dumps(own)
@@ -121,18 +130,18 @@ class Door:
             raise _Refused(400, "messages: expected a text, or a list of parts, as content")
         return [{**part, "text": self.chat.harmless(str(part["text"]))} if "text" in part else part for part in content]
 
-    def _check_length(self, asked: Mapping[str, Any]) -> None:
+    def _as_text(self, messages: list[dict[str, Any]]) -> str:
+        """The conversation as the model reads it."""
+        template = self.chat.tokenizer.apply_chat_template
+        try:
+            return str(template(messages, tokenize=False, add_generation_prompt=True))
+        except Exception as error:  # whatever a template raises for roles and parts that it does not know
+            raise _Refused(400, f"messages: the chat template does not take them ({error})") from error
+
+    def _check_length(self, text: str, new: int) -> None:
         """Refuse what is longer than the model's context: it would be at work for a long time, and answer nonsense."""
         most = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        tokenizer = self.chat.tokenizer
-        try:
-            text = asked.get("prompt") or tokenizer.apply_chat_template(
-                asked["messages"], tokenize=False, add_generation_prompt=True
-            )
-        except Exception as error:  # whatever the template raises for roles and parts that it does not know
-            raise _Refused(400, f"messages: the chat template does not take them ({error})") from error
-        long = len(tokenizer(text, add_special_tokens=False).input_ids)
-        new = asked.get("max_tokens") or asked.get("max_completion_tokens") or 0
+        long = len(self.chat.tokenizer(text, add_special_tokens=False).input_ids)
         if most is not None and long + new > most:
             raise _Refused(400, f"{long} tokens and {new} new ones are more than this model's {most}")
 
@@ -148,7 +157,7 @@ def _check_numbers(asked: Mapping[str, Any]) -> None:
             raise _Refused(400, f"{name} = {value!r}: expected a number from {low:g} to {high:g}")
 
 
-async def _content(request: Request) -> dict[str, Any]:
+async def _asked(request: Request) -> dict[str, Any]:
     """The JSON object that is asked. Raises _Refused if there is none."""
     body = bytearray()
     async for part in request.stream():
