@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -122,7 +124,9 @@ class Served:
 
     def __init__(self, folder: Path, port: int = 0, *flags: str) -> None:
         command = [sys.executable, "-m", "collm", "serve", str(folder), "--port", str(port), "--threads", "1", *flags]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
 
     def ready(self) -> str:
         """Its URL, once it has loaded its model."""
@@ -132,8 +136,9 @@ class Served:
         return line.split()[-1]
 
     def close(self) -> None:
-        """End it, whatever it does."""
-        self.process.kill()
+        """End it and what it has started, whatever it does."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> tuple[int, str]:
