@@ -242,6 +242,15 @@ def test_the_door_says_what_is_wrong_with_a_request(body: Any, status: int, mess
     assert message in found[1]
 
 
+def test_an_answer_can_be_read_as_it_is_written(urls: list[str]) -> None:
+    body = {"messages": HELLO, "max_tokens": 8, "temperature": 0}
+    whole = json.loads(get(f"{urls[0]}/v1/chat/completions", body=body)[1])["choices"][0]["message"]["content"]
+    lines = get(f"{urls[0]}/v1/chat/completions", body={**body, "stream": True})[1].splitlines()
+    parts = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: {")]
+    said = "".join(part["choices"][0]["delta"].get("content") or "" for part in parts if part["choices"])
+    assert said == whole != ""
+
+
 def test_the_most_likely_of_one_is_the_greedy_answer(urls: list[str]) -> None:
     """top_k, which transformers' server does not know by this name, is what it draws from."""
     asked = {"messages": HELLO, "max_tokens": 8}

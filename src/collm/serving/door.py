@@ -68,7 +68,7 @@ class Door:
             answer = self._here(request)
             if answer is None and request.url.path in _ANSWERS:
                 body = json.dumps(self._checked(request.url.path, await _asked(request))).encode()
-                scope, receive = {**scope, "headers": _headers(scope, body)}, _once(body)
+                scope, receive = {**scope, "headers": _headers(scope, body)}, _once(body, receive)
         except _Refused as error:
             answer = JSONResponse({"error": {"message": str(error)}}, status_code=error.status)
         await (answer or self.inside)(scope, receive, send)
@@ -180,15 +180,15 @@ def _headers(scope: Scope, body: bytes) -> list[tuple[bytes, bytes]]:
     return [*kept, *changed.items()]
 
 
-def _once(body: bytes) -> Receive:
-    """A request whose body is this."""
+def _once(body: bytes, receive: Receive) -> Receive:
+    """A request whose body is this; what follows is what the asker does."""
     sent = False
 
-    async def receive() -> dict[str, Any]:
+    async def received() -> Any:
         nonlocal sent
         if sent:
-            return {"type": "http.disconnect"}
+            return await receive()
         sent = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return receive
+    return received
