@@ -93,9 +93,8 @@ class Seats:
         return conduct(task, protocol.stages(task.agents), voices, jobs, key), voices.asked
 
     def _voices(self, sampling: Sampling, key: tuple[Key, ...], heard: Callable[[], None]) -> TextVoices | TokenVoices:
-        if self.chats is None:
-            return TextVoices(self.agents, sampling, key, self.settings, self.portal, heard)
-        return TokenVoices(self.agents, self.chats, sampling, key, self.settings, self.portal, heard)
+        common = (self.agents, sampling, key, self.settings, self.portal, heard)
+        return TextVoices(*common) if self.chats is None else TokenVoices(*common, chats=self.chats)
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

@@ -31,22 +31,22 @@ class Asked:
     ended: float
 
 
+@dataclasses.dataclass
 class RemoteVoices(abc.ABC):
     """Agents behind URLs. A silent one has read nothing: what it was to read comes with its next observation."""
 
-    def __init__(
-        self,
-        agents: Sequence[RemoteAgent],
-        sampling: Sampling,
-        key: tuple[Key, ...],
-        settings: RemoteSettings,
-        portal: BlockingPortal,
-        heard: Callable[[], None],
-    ) -> None:
-        """``portal`` leads to the event loop of the agents; ``heard`` is called there after every request."""
-        self.agents, self.sampling, self.key, self.portal, self.heard = agents, sampling, key, portal, heard
-        self.asked: list[Asked] = []
-        self._free = [asyncio.Semaphore(settings.together) for _ in agents]
+    agents: Sequence[RemoteAgent]
+    sampling: Sampling
+    key: tuple[Key, ...]
+    settings: RemoteSettings
+    portal: BlockingPortal
+    """The way into the event loop of the agents."""
+    heard: Callable[[], None]
+    """Called there after every request."""
+    asked: list[Asked] = dataclasses.field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self._free = [asyncio.Semaphore(self.settings.together) for _ in self.agents]
 
     @abc.abstractmethod
     def begin(self, seats: Sequence[Seat]) -> None:
@@ -84,10 +84,11 @@ class RemoteVoices(abc.ABC):
         return found
 
 
+@dataclasses.dataclass
 class TextVoices(RemoteVoices):
     """Histories of messages, which every OpenAI-compatible server reads; it encodes them again at every turn."""
 
-    histories: list[ChatMessages]
+    histories: list[ChatMessages] = dataclasses.field(default_factory=list, init=False)
     """(seats,)."""
 
     def begin(self, seats: Sequence[Seat]) -> None:
@@ -105,25 +106,14 @@ class TextVoices(RemoteVoices):
         return self.histories[seat.number] + shown
 
 
+@dataclasses.dataclass(kw_only=True)
 class TokenVoices(RemoteVoices):
     """Histories of token ids, for servers that take them: what was sampled is never encoded again, as in training."""
 
-    transcripts: list[Transcript]
+    chats: Sequence[ChatFormat]
+    """(agents,): how each agent's messages become tokens."""
+    transcripts: list[Transcript] = dataclasses.field(default_factory=list, init=False)
     """(seats,)."""
-
-    def __init__(
-        self,
-        agents: Sequence[RemoteAgent],
-        chats: Sequence[ChatFormat],
-        sampling: Sampling,
-        key: tuple[Key, ...],
-        settings: RemoteSettings,
-        portal: BlockingPortal,
-        heard: Callable[[], None],
-    ) -> None:
-        """``chats`` (agents,): how each agent's messages become tokens."""
-        super().__init__(agents, sampling, key, settings, portal, heard)
-        self.chats = chats
 
     def begin(self, seats: Sequence[Seat]) -> None:
         self.transcripts = [Transcript(seat.agent) for seat in seats]
