@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from collm import options
 from collm.comparison.runner import begun
 from collm.comparison.study import Cell, Study, read_study, simple, to_yaml
+from collm.config import comparable
 from collm.errors import ConfigError
+from collm.training.run_folder import RunFolder, make_folder
+from tests.comparison.made import record
 
 
 def begin(study: Study, out: Path) -> None:
@@ -18,6 +22,7 @@ def begin(study: Study, out: Path) -> None:
 
 PLAN = """
 preset: quick
+values: {policy: {lr: 2.0e-4}, critic: {lr: 3.0e-4}}
 seeds: 2
 first_seed: 10
 arms:
@@ -56,6 +61,7 @@ def test_a_cell_has_the_values_of_its_setting_and_of_its_arm(tmp_path: Path) -> 
     study = read_study(plan(tmp_path))
     config = study.config(Cell("tower", "gentle", 12))
     assert (config.method, config.policy.lr, config.task.reward) == ("collm-cc", 1e-4, "terminal")
+    assert (config.critic.lr, study.config(Cell("tldr", "magrpo", 10)).policy.lr) == (3e-4, 2e-4)
     assert (config.seed, config.env_steps, config.run.threads, config.preset) == (12, 512, 1, "quick")
     assert study.config(Cell("tldr", "magrpo", 10)).env_steps == study.budget("tldr") == 4032
     assert study.config(Cell("tldr", "raw", 10)).model == "small"
@@ -89,6 +95,8 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
         ("values: {task: {reward: terminal}}", "values: hello", "expected keys with values"),
         ("values: {policy: {lr: 1.0e-4}}", "values: [policy]", "expected keys with values"),
         ("{raw: {sampling: {max_new_tokens: 77}}}", "{raw: 3}", "expected keys with values"),
+        ("values: {policy: {lr: 2.0e-4}, critic: {lr: 3.0e-4}}", "values: 3", "values = 3: expected keys"),
+        ("{policy: {lr: 2.0e-4}, critic: {lr: 3.0e-4}}", "{seed: 3}", "seed is not set there"),
         ("arms: [gentle, raw]", "arms: []", "settings.tower.arms names none"),
         ("{policy: {lr: 1.0e-4}}", "{seed: 3}", "seed is not set there. A plan has seeds"),
         ("values: {task: {reward: terminal}}", "values: {env_steps: 9}", "It belongs to the setting"),
@@ -108,14 +116,34 @@ def test_a_plan_needs_arms(tmp_path: Path) -> None:
 
 
 def test_a_comparison_may_grow_but_not_change(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    begin(simple(["str-build"], ["magrpo"], 1, 512, "quick", {}), out)
-    (out / Cell("str-build", "magrpo", 0).path).mkdir(parents=True)
+    out, cell = tmp_path / "out", Cell("str-build", "magrpo", 0)
+    study = simple(["str-build"], ["magrpo"], 1, 512, "quick", {})
+    begin(study, out)
+    RunFolder(make_folder(out / cell.path)).write_config(options.to_mapping(study.config(cell)))
     begin(simple(["str-build", "tldr"], ["magrpo", "raw"], 3, 512, "quick", {}), out)
     with pytest.raises(ConfigError, match="str-build/magrpo/0 has env steps 512 and 1024"):
         begin(simple(["str-build"], ["magrpo"], 3, 1024, "quick", {}), out)
     with pytest.raises(ConfigError, match="has a cell str-build/magrpo/0 that this comparison does not have"):
         begin(simple(["str-build"], ["raw"], 3, 512, "quick", {}), out)
+
+
+def test_a_finished_cell_keeps_what_it_was_made_with(tmp_path: Path) -> None:
+    """Whatever the presets have become since: a plan that says something else is refused."""
+    study = simple(["str-build"], ["magrpo", "parallel"], 1, 512, "quick", {})
+    begin(study, tmp_path)
+    values = comparable(study.config(Cell("str-build", "magrpo", 0)))
+    agreed = {"options": values["task"], "env_steps": 512}
+    config = {**values, "policy": {**values["policy"], "lr": 0.123}}
+    made = {"magrpo": config, "parallel": {"sampling": values["sampling"]}}
+    for arm, config in made.items():
+        folder = RunFolder(make_folder(tmp_path / Cell("str-build", arm, 0).path))
+        folder.write_json("record.json", record("str-build", arm, 0, 50.0, conditions=agreed, config=config))
+    with pytest.raises(ConfigError, match=r"str-build/magrpo/0 has lr 0\.123 and"):
+        begin(study, tmp_path)
+    begin(simple(["str-build"], ["magrpo", "parallel"], 1, 512, "quick", {"policy": {"lr": 0.123}}), tmp_path)
+    changes = {"policy": {"lr": 0.123}, "sampling": {"temperature": 0.3}}
+    with pytest.raises(ConfigError, match=r"str-build/.*/0 has temperature .* and 0\.3"):
+        begin(simple(["str-build"], ["magrpo", "parallel"], 1, 512, "quick", changes), tmp_path)
 
 
 def test_another_folder_is_left_alone(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from collm import cli, machine
+from collm import cli, machine, options
 from collm.comparison import records
 from collm.comparison.records import Record
 from collm.comparison.study import FILE, Cell, Study, read_study
-from collm.config import TrainConfig, comparable, with_changes, without_trackers
+from collm.config import TrainConfig, with_changes
 from collm.errors import ConfigError
 from collm.evaluation.baselines import answers, measure
 from collm.evaluation.samples import write_samples
@@ -37,6 +37,11 @@ _SOLVED, _TRIES = "all_tests_passed", (1, 3, 5)
 def play(study: Study, cell: Cell, folder: Path) -> Record:
     """Run a cell in its folder, whatever state it was left in, and return its record."""
     config, arm = study.config(cell), study.arms[cell.arm]
+    difference = records.changed(folder, config)
+    if difference:
+        raise ConfigError(
+            f"{folder} was begun with other settings: {difference}. Put them back, or remove that folder to begin again."
+        )
     problems = build_task(config).problems("test")
     config = with_changes(config, {"evaluation.test_problems": len(problems)})
     own: Record = {"setting": cell.setting, "arm": cell.arm, "seed": cell.seed, "versions": records.versions()}
@@ -49,7 +54,6 @@ def play(study: Study, cell: Cell, folder: Path) -> Record:
 
 def _trained(config: TrainConfig[Any], folder: Path) -> Record:
     if (folder / CONFIG).exists():
-        _require_same(config, folder)
         summary = resume(folder, trackers=config.run.trackers, project=config.run.project)
     else:
         summary = train(config, folder)
@@ -59,15 +63,6 @@ def _trained(config: TrainConfig[Any], folder: Path) -> Record:
     found["before"] = records.team_of(folder, "raw")
     found["after"] = _measured(protocol, task, team, saved)
     return found
-
-
-def _require_same(config: TrainConfig[Any], folder: Path) -> None:
-    """A cell that was begun goes on as it was begun."""
-    difference = records.difference(without_trackers(RunFolder.open(folder).read_config()), comparable(config))
-    if difference:
-        raise ConfigError(
-            f"{folder} was begun with other settings: {difference}. Put them back, or remove that folder to begin again."
-        )
 
 
 def _untrained(config: TrainConfig[Any], protocol: Protocol, folder: Path) -> Record:
@@ -80,6 +75,7 @@ def _untrained(config: TrainConfig[Any], protocol: Protocol, folder: Path) -> Re
         "single": protocol.single,
         "model": config.model,
         "model_hash": weights_hash(team[0].model),
+        "config": {"model": config.model, "sampling": options.to_mapping(config.sampling)},
         "after": _measured(protocol, task, team, config, folder / "samples" / "after"),
     }
 

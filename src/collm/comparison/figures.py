@@ -69,7 +69,9 @@ class Drawer:
         yield self._curves(trained, "seconds", "seconds of training", "Training score against wall-clock", "seconds")
         if any(len(group.records) > 1 for group in self.found.groups.values() if group.trained):
             yield self._profiles(trained)
-            yield self._pairs(trained)
+        gaps = {setting: list(self._gaps(setting)) for setting in trained}
+        if any(gaps.values()):
+            yield self._pairs({setting: found for setting, found in gaps.items() if found})
         yield self._inside(trained)
         yield self._hardened()
 
@@ -105,24 +107,22 @@ class Drawer:
         figure, axes = self._sheet(settings, title)
         for panel, setting in zip(axes, settings, strict=True):
             for group in self._trained(setting):
-                self._band(panel, group, x)
-            finish(panel, setting, label, "score (0–100)", legend=panel is axes[0] and self.few)
+                self._band(panel, group, _scores(group, x))
+            finish(panel, setting, label, "score (0–100)", legend=False)
+        self._legend(axes[0])
         text = "Mean over seeds of the score on each update's training problems, from the raw team on; bands: 95 % Student."
         return Drawn(title, save(figure, self.out / f"{name}.png"), text)
 
-    def _band(self, panel: Axes, group: Group, x: str) -> None:
-        """The mean of a group's curves where all seeds have one."""
-        curves = []
-        for record, raw in zip(group.records, group.before("score") or [], strict=True):
-            own = record["curve"]
-            curves.append((np.array([0.0, *own[x]]), np.array([raw, *own["score"]])))
-        grid = np.linspace(0, min(places[-1] for places, _ in curves), _POINTS)
+    def _band(self, panel: Axes, group: Group, curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        """The mean of a group's curves where all seeds have one. Each is its places and its values there."""
+        grid = np.linspace(max(places[0] for places, _ in curves), min(places[-1] for places, _ in curves), _POINTS)
         rows = np.stack([np.interp(grid, *curve) for curve in curves])
         colour = self.colours[group.arm]
-        # With few seeds a band may be wider than all scores: it is cut at a little beyond them.
+        # With few seeds a band may be wider than all values: it is cut at a little beyond them.
         low, high = (float(end) for end in (rows.min(), rows.max()))
-        margin = 0.05 * (high - low) + 1
-        panel.plot(grid, rows.mean(0), color=colour, linewidth=1.8, label=group.arm, linestyle=_line(group))
+        margin = 0.05 * (high - low)
+        mark = "." if grid[0] == grid[-1] else None
+        panel.plot(grid, rows.mean(0), marker=mark, color=colour, linewidth=1.8, linestyle=_line(group))
         if len(rows) > 1:
             half = stats.half_widths(rows)
             band = np.clip([rows.mean(0) - half, rows.mean(0) + half], low - margin, high + margin)
@@ -146,21 +146,23 @@ class Drawer:
         text = "Further right is better; steep means that seeds agree. Bands: Wilson's 95 % at each score."
         return Drawn("Performance profiles", save(figure, self.out / "profiles.png"), text)
 
-    def _pairs(self, settings: Sequence[str]) -> Drawn:
-        most = max(len(list(pairs([group.arm for group in self._trained(s)]))) for s in settings)
-        figure, axes = self._sheet(settings, "Differences of the held-out score, seed by seed", most)
-        for panel, setting in zip(axes, settings, strict=True):
-            found = []
-            for arm, other in pairs([group.arm for group in self._trained(setting)]):
-                gap = self.found.difference(setting, arm, other)
-                if gap is not None and gap.known:
-                    found.append((f"{arm} − {other}", gap))
+    def _pairs(self, gaps: Mapping[str, Sequence[tuple[str, Estimate]]]) -> Drawn:
+        most = max(map(len, gaps.values()))
+        figure, axes = self._sheet(list(gaps), "Differences of the held-out score, seed by seed", most)
+        for panel, (setting, found) in zip(axes, gaps.items(), strict=True):
             forest(panel, found)
             finish(panel, setting, "score points", "", legend=False)
         text = (
             "Paired over seeds and problems; lines: 95 % Student. Blue: the first is higher; orange: lower; grey: open."
         )
         return Drawn("Paired differences", save(figure, self.out / "differences.png"), text)
+
+    def _gaps(self, setting: str) -> Iterator[tuple[str, Estimate]]:
+        """The paired differences of a setting that have an interval, by their name."""
+        for arm, other in pairs([group.arm for group in self._trained(setting)]):
+            gap = self.found.difference(setting, arm, other)
+            if gap is not None and gap.known:
+                yield f"{arm} − {other}", gap
 
     def _inside(self, settings: Sequence[str]) -> Drawn:
         """What learning looked like from within: critics, advantages, gradients."""
@@ -175,14 +177,14 @@ class Drawer:
         for row, setting in zip(axes, settings, strict=True):
             for panel, (name, title, shape) in zip(row, kinds, strict=True):
                 for group in self._trained(setting):
-                    for steps, values in group.curve(name):
-                        mark = "." if len(steps) < 3 else None
-                        panel.plot(steps, values, color=self.colours[group.arm], marker=mark, alpha=0.5, linewidth=1)
+                    curves = group.curve(name)
+                    if curves:
+                        self._band(panel, group, curves)
                 if shape is not None:
                     shape(panel)
                 finish(panel, f"{setting}: {title}" if panel is row[0] else title, "env steps", "", legend=False)
         self._legend(axes[0, 0])
-        text = "One line per seed. The gradient's share that is not signal is variance."
+        text = "Mean over seeds; bands: 95 % Student. The gradient's share that is not signal is variance."
         return Drawn("Inside training", save(figure, self.out / "inside.png"), text)
 
     def _hardened(self) -> Drawn:
@@ -211,14 +213,22 @@ class Drawer:
         return Drawn("Hardened against released", save(figure, self.out / "hardened.png"), text)
 
     def _legend(self, panel: Axes) -> None:
-        """Colours of the trained arms."""
-        for arm in dict.fromkeys(group.arm for group in self.found.groups.values() if group.trained and self.few):
-            panel.plot([], [], color=self.colours[arm], linewidth=2, label=arm)
+        """Colours of the trained arms, those that other panels have too."""
         if self.few:
+            for arm, group in {group.arm: group for group in self.found.groups.values() if group.trained}.items():
+                panel.plot([], [], color=self.colours[arm], linewidth=1.8, label=arm, linestyle=_line(group))
             panel.legend(frameon=False, fontsize=7)
 
     def _trained(self, setting: str) -> list[Group]:
         return [group for group in self.found.of(setting) if group.trained]
+
+
+def _scores(group: Group, x: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The training scores of every seed, from the raw team on."""
+    return [
+        (np.array([0.0, *record["curve"][x]]), np.array([raw, *record["curve"]["score"]]))
+        for record, raw in zip(group.records, group.before("score") or [], strict=True)
+    ]
 
 
 def _line(group: Group) -> str:

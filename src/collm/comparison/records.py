@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from collm import options
-from collm.config import TrainConfig, comparable, from_saved
+from collm.comparison.study import without
+from collm.config import TrainConfig, comparable, from_saved, without_trackers
 from collm.errors import ConfigError
 from collm.evaluation.baselines import Baseline
 from collm.methods import METHODS
 from collm.training.metrics import read, to_json
-from collm.training.run_folder import RunFolder, read_json
+from collm.training.run_folder import CONFIG, RunFolder, read_json
 from collm.training.setup import build_task
 
 Record = dict[str, Any]
@@ -189,6 +190,39 @@ def require_comparable(records: Iterable[Record]) -> None:
                 f"{name(other)} and {name(record)} cannot be compared: {found}. Run both with the same task options, "
                 "env steps and test problems, or compare them as two settings."
             )
+
+
+def changed(cell: Path, config: TrainConfig[Any]) -> str:
+    """What the cell in this folder was begun or finished with, and what ``config`` says, where they differ. Empty if nothing
+    is there."""
+    if (cell / FILE).is_file():
+        return made_otherwise(of_cell(cell / FILE), config)
+    if (cell / CONFIG).is_file():
+        return _differs(without_trackers(RunFolder.open(cell).read_config()), config)
+    return ""
+
+
+def made_otherwise(record: Record, config: TrainConfig[Any]) -> str:
+    """The same for a finished cell. An older record says only what it kept."""
+    agreed = record["conditions"]
+    own = {"task": agreed["options"], "env_steps": agreed["env_steps"], "seed": record["seed"]}
+    return _differs({**record.get("config", {}), **own}, config)
+
+
+def _differs(kept: Mapping[str, Any], config: TrainConfig[Any]) -> str:
+    # A cell is measured on the whole test split, whatever its plan says.
+    rest = {key: own for key, own in kept.get("evaluation", {}).items() if key != "test_problems"}
+    kept = without(compact({**kept, "evaluation": rest}), METHODS[config.method].without)
+    return difference(kept, _as_far_as(compact(comparable(config)), kept))
+
+
+def _as_far_as(values: Mapping[str, Any], kept: Mapping[str, Any]) -> Record:
+    """The part of nested values that has a counterpart."""
+    return {
+        key: _as_far_as(own, kept[key]) if isinstance(own, Mapping) and isinstance(kept[key], Mapping) else own
+        for key, own in values.items()
+        if key in kept
+    }
 
 
 def name(record: Record) -> str:

@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 from collm.comparison import records
 from collm.comparison.study import FILE, Cell, Study, read_study, to_yaml
-from collm.config import comparable
 from collm.errors import ConfigError
 from collm.training.run_folder import CONFIG, LOCK, RunFolder, make_folder, next_free, write_atomically
 
@@ -68,7 +67,7 @@ def _require_grown(old: Study, new: Study, folder: Path) -> None:
             continue
         if cell not in known:
             raise ConfigError(f"{folder} has a cell {cell} that this comparison does not have. {_ways_on(folder)}")
-        found = records.difference(comparable(old.config(cell)), comparable(new.config(cell)))
+        found = records.changed(folder / cell.path, new.config(cell))
         if found:
             raise ConfigError(f"{folder} was begun with other settings: {cell} has {found}. {_ways_on(folder)}")
 

@@ -90,6 +90,8 @@ class Study:
     """Seeds per cell of the table: ``first_seed`` and those that follow it."""
     first_seed: int = 0
     preset: str = "default"
+    values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Settings over those of the preset, under those of settings and arms."""
     threads: int = 1
     """Processor threads of each run. Results depend on them, so they belong to the plan and not to the machine."""
 
@@ -121,7 +123,8 @@ class Study:
         if not arm.trained:
             method = next(name for name, row in METHODS.items() if row.single == PROTOCOLS[arm.method].single)
         own_here = setting.arm_values.get(cell.arm, {})
-        values = merged(_without(setting.values, METHODS[method].without), arm.values, own_here)
+        common = without(merged(self.values, setting.values), METHODS[method].without)
+        values = merged(common, arm.values, own_here)
         budget = self.budget(cell.setting)
         own = {"seed": cell.seed, "env_steps": budget, "run": {"threads": self.threads}}
         try:
@@ -155,13 +158,13 @@ class Study:
                 self.config(cell)
 
 
-def _without(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """What all arms have in common, without what means nothing to this one: a critic's settings to a method without one."""
+def without(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Nested settings without these, which mean nothing to a method: a critic's to one that has none."""
     kept: dict[str, Any] = {}
     for key, value in values.items():
         inner = [name.removeprefix(f"{key}.") for name in names if name.startswith(f"{key}.")]
         if key not in names:
-            kept[key] = _without(value, inner) if inner and isinstance(value, Mapping) else value
+            kept[key] = without(value, inner) if inner and isinstance(value, Mapping) else value
     return kept
 
 
@@ -219,10 +222,11 @@ def read_study(path: Path) -> Study:
     for name, arm in arms.items():
         require_values(arm.values, f"arms.{name}.values")
         require_method(arm.method)
-    rest = {key: value for key, value in values.items() if key not in ("settings", "arms")}
+    require_values(values.get("values"), "values")
+    rest = {key: value for key, value in values.items() if key not in ("settings", "arms") and value is not None}
     study = Study(settings, arms, **rest)
     for key, value in rest.items():
-        if not isinstance(value, type(getattr(Study, key))) or isinstance(value, bool):
+        if key != "values" and (not isinstance(value, type(getattr(Study, key))) or isinstance(value, bool)):
             raise ConfigError(f"{key} = {value!r}: expected {type(getattr(Study, key)).__name__}.")
     return study
 
@@ -253,6 +257,7 @@ def to_yaml(study: Study) -> str:
         "seeds": study.seeds,
         "first_seed": study.first_seed,
         "threads": study.threads,
+        **({"values": dict(study.values)} if study.values else {}),
         "arms": {name: short(arm) for name, arm in study.arms.items()},
         "settings": {name: short(setting) for name, setting in study.settings.items()},
     }
