@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,7 +13,8 @@ from collm.evaluation import stats
 from collm.evaluation.stats import Estimate
 
 STUDY, SETTING, THIRD = "presets", "str-build", ("str-build-third", "third")
-FIRST, LAST = "paper", "default"
+FIRST, SAMPLED, LAST = "paper", "sampling", "default"
+"""Of the arms: the released settings, those with the sampling of the other preset, and that preset."""
 
 
 def block(studies: Mapping[str, Comparison]) -> str:
@@ -35,6 +37,7 @@ def table(found: Comparison) -> Table:
                 group.arm,
                 str(len(group.records)),
                 stats.mean(group.scores).text(),
+                f"{np.mean(group.after('score', 'greedy') or np.nan):.1f}",
                 stats.mean(closed(group)).text(".2f"),
                 above,
                 stats.mean(group.areas()).text(),
@@ -44,6 +47,7 @@ def table(found: Comparison) -> Table:
         )
     columns = (
         "held-out score [95 %]",
+        "greedy",
         "gap closed",
         "over the arm above",
         "area under the curve",
@@ -55,13 +59,13 @@ def table(found: Comparison) -> Table:
 
 def lines(found: Comparison) -> list[str]:
     """Final levels against each other: at the same budget, and of a third of it."""
-    first, made = found.groups[SETTING, FIRST], []
-    for place in ((SETTING, LAST), THIRD):
-        group = found.groups.get(place)
-        gap = None if group is None else paired(group, first)
-        if group is not None and gap is not None:
+    made = []
+    for other, place in itertools.product((FIRST, SAMPLED), ((SETTING, LAST), THIRD)):
+        group, base = found.groups.get(place), found.groups.get((SETTING, other))
+        gap = None if group is None or base is None else paired(group, base)
+        if group is not None and base is not None and gap is not None:
             made.append(
-                f"`default` with {group.budget:,} env steps − `paper` with {first.budget:,}: {_text(gap)} points, "
+                f"`default` with {group.budget:,} env steps − `{other}` with {base.budget:,}: {_text(gap)} points, "
                 f"{gap.seeds} paired seeds{verdict(gap)}."
             )
     return made

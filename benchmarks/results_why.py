@@ -11,14 +11,14 @@ from collm.evaluation.stats import Estimate
 
 STUDY, SETTING, BASE = "why", "flagship", "collm-cc"
 PRESETS = (
-    ("preset", "preset-dc"),
-    ("preset", "preset-magrpo"),
-    ("preset", "magrpo-48"),
-    ("preset-magrpo", "magrpo-48"),
+    ("b48", "b48-dc"),
+    ("b48", "b48-magrpo"),
+    ("b48", "magrpo-48"),
+    ("b48-magrpo", "magrpo-48"),
 )
 """CoLLM-CC, CoLLM-DC and MAGRPO with updates of 48 episodes; groups of 4, that of the preset, and of 8."""
 
-SHOWN = ("collm-cc", "lam-0", "lam-0.5", "warmup-0", "preset", "magrpo", "magrpo-48")
+SHOWN = ("collm-cc", "lam-0", "lam-0.5", "warmup-0", "b48", "magrpo", "magrpo-48")
 """What the figure shows."""
 
 
@@ -60,4 +60,4 @@ def gained(group: Group | None, other: Group | None) -> Estimate | None:
 
 
 def _presets() -> set[str]:
-    return {arm for pair in PRESETS for arm in pair} - {"preset"}
+    return {arm for pair in PRESETS for arm in pair} - {"b48"}

@@ -32,7 +32,7 @@ _SHOWN_IN = ("trackers", "project")
 class RolloutSettings:
     """How much is played between two updates."""
 
-    problems: Annotated[int, Range(1)] = 48
+    problems: Annotated[int, Range(1)] = 24
     """Problems per update."""
     samples: Annotated[int, Range(1)] = 1
     """K, the size of a group: episodes per problem, or responses per agent at each node of a tree."""
@@ -121,7 +121,7 @@ class TrainConfig(Generic[TaskOptions]):
     """Budget of joint actions; whole updates are played, so the last one may go beyond it."""
     weights: WeightSettings = WeightSettings()
     rollout: RolloutSettings = RolloutSettings()
-    sampling: Sampling = Sampling()
+    sampling: Sampling = Sampling(temperature=0.7)
     credit: CreditSettings = CreditSettings()
     policy: PolicySettings = PolicySettings()
     critic: CriticSettings = CriticSettings()

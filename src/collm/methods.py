@@ -82,7 +82,7 @@ def _released_monte_carlo(normalise: str) -> dict[str, Any]:
     }
 
 
-_GROUPS: Mapping[str, Any] = {"rollout": {"problems": 12, "samples": 4}, "credit": {"normalise": "scale"}}
+_GROUPS: Mapping[str, Any] = {"rollout": {"problems": 6, "samples": 4}, "credit": {"normalise": "scale"}}
 
 METHODS = {
     method.name: method

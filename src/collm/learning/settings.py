@@ -32,7 +32,7 @@ class CreditSettings:
 class PolicySettings:
     """The policy update."""
 
-    lr: Annotated[float, Range(0, 1, open_low=True)] = 8e-4
+    lr: Annotated[float, Range(0, 1, open_low=True)] = 3e-4
     """Learning rate of AdamW, one optimiser per agent. The default is for tiny; models of billions of parameters
     want a hundredth of it or less."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
