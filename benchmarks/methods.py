@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from earlier import flags
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -70,7 +71,7 @@ def run(runs: Path, agents: int, method: str, seed: int) -> str:
             command += ["--resume", str(out)]
         else:
             command += ["--preset", "quick", "--method", method, "--seed", str(seed), "--run.threads", "1"]
-            command += ["--out", str(out)]
+            command += [*flags(METHODS[method]), "--out", str(out)]
             command += ["--task.agents", str(agents)] if agents != 2 else []
         subprocess.run([*command, "--quiet", "--json"], check=True, stdout=subprocess.DEVNULL)
     return line(json.loads((out / "summary.json").read_text()), agents)

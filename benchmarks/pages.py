@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from earlier import flags
 from marked import fill
 
 from collm import options
@@ -124,12 +125,13 @@ def _text(value: Any) -> str:
 def results(method: Method) -> str:
     """The table of finished runs, the curve and the command."""
     table = _table()
-    command = f"collm train str-build --preset quick --method {method.name}"
+    command = f"collm train str-build --preset quick --method {method.name} {' '.join(flags(method))}"
     blocks = [
         f"`{command} --seed 0 --run.threads 1`",
-        "and its like for the other seeds (`python benchmarks/methods.py` makes all of them, the curve and the table). 96",
-        "held-out words; *raw* is the better of sampled and greedy, *trained* is sampled; the interval is a paired",
-        "bootstrap over problems and describes that one team.",
+        "and its like for the other seeds: updates of 96 episodes, as the preset had them then",
+        "(`python benchmarks/methods.py` makes all of them, the curve and the table). 96 held-out words; *raw* is the",
+        "better of sampled and greedy, *trained* is sampled; the interval is a paired bootstrap over problems and describes",
+        "that one team.",
         "",
         "| team | seed | raw score | trained score | difference, 95 % interval | gap closed | contribution |",
         "|---|---|---|---|---|---|---|",

@@ -10,6 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from earlier import TASKS
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -17,7 +19,7 @@ def main() -> None:
     seed = parser.parse_args().seed
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        command = [sys.executable, "-m", "collm", "train", "str-build", "--preset", "quick"]
+        command = [sys.executable, "-m", "collm", "train", "str-build", "--preset", "quick", *TASKS]
         finished = subprocess.run(
             [*command, "--seed", str(seed), "--out", str(out), "--json", "--quiet"], check=True, stdout=subprocess.PIPE
         )

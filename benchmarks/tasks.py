@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import earlier
 from marked import fill
 from methods import curve, draw
 
@@ -45,7 +46,7 @@ def run(runs: Path, task: str, seed: int) -> Cell:
     """Train one seed unless it is there; returns what it reached."""
     out = runs / f"{task}-seed{seed}"
     if not (out / "summary.json").exists():
-        begin = ["--preset", "quick", "--seed", str(seed), "--out", str(out)]
+        begin = ["--preset", "quick", *earlier.TASKS, "--seed", str(seed), "--out", str(out)]
         how = ["--resume", str(out)] if (out / "config.yaml").exists() else begin
         command = [sys.executable, "-m", "collm", "train", task, *how, "--quiet", "--json"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -120,14 +121,15 @@ def block(task: str, seeds: Mapping[str, Cell]) -> str:
     first = next(iter(seeds.values()))
     return "\n".join(
         [
-            f"```\ncollm train {task} --preset quick --seed 0\n```\n",
+            f"```\ncollm train {task} --preset quick {' '.join(earlier.TASKS)} --seed 0\n```\n",
             "| seed | score | difference, 95 % interval | gap closed | paper score | hardened score | greedy score | "
             "contribution | training |",
             "|---|---|---|---|---|---|---|---|---|",
             *(_row(seed, one) for seed, one in seeds.items()),
             f"\nRaw → trained, {first['problems']} held-out problems, sampled (raw: better of sampled and greedy), about "
             f"{first['env_steps']:,} env steps, model {first['model']}, two cores. The interval is a paired bootstrap over "
-            "problems. All seeds: `python benchmarks/tasks.py`.",
+            "problems. All seeds: `python benchmarks/tasks.py`. The flags are the settings the preset had then; those of "
+            "now, and why: [tuning](../results/tuning.md#the-presets).",
             f"\n![training score against env steps](../images/tasks/{task}.png)",
         ]
     )

@@ -14,7 +14,7 @@ from collm.bench.plan import Bench
 from collm.bench.ratios import Ratio
 from collm.bench.side.worker import Record
 from collm.bench.workload import Workload
-from collm.config import resolve
+from collm.config import resolve, with_changes
 from collm.errors import BenchError
 from collm.models.chat import ChatFormat
 from collm.models.loading import model_path
@@ -23,6 +23,8 @@ from collm.tasks.registry import make_task
 
 _GROWTH = 1.05
 """Held-out problems are played when the clock of training has grown by this, on both sides, off the clock."""
+_SHARED = ("task.", "sampling.")
+"""Settings of ours that hold for both sides."""
 _EPISODES = 8
 """Episodes per update of CoMLRL: its buffer."""
 
@@ -156,8 +158,9 @@ def _load_ours(bench: Bench, ours: Side, aim: Aim, seed: int) -> None:
 
 
 def _run_theirs(bench: Bench, ours: Side, aim: Aim, seed: int, lr: float) -> Record:
-    """One run of CoMLRL's MAAC; its weights go to our evaluator now and then."""
-    config = resolve("str-build", preset="quick")
+    """One run of CoMLRL's MAAC on the task and at the temperature of ours; its weights go to our evaluator now and then."""
+    shared = {key: value for key, value in {**bench.changes, **aim.ours}.items() if key.startswith(_SHARED)}
+    config = with_changes(resolve("str-build", preset="quick"), shared)
     task = make_task("str-build", config.task)
     folder = model_path("tiny")
     chat = ChatFormat(AutoTokenizer.from_pretrained(folder))
