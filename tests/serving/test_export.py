@@ -123,7 +123,9 @@ def test_the_papers_of_a_team_agree(run: Path, team: Path) -> None:
     page = (team / "agent_0" / "README.md").read_text()
     assert f"{summary['raw']['score']:.1f} → {summary['trained']['score']:.1f} of 100 on 4 problems" in page
     drawn = GenerationConfig.from_pretrained(team / "agent_0")
-    assert (drawn.do_sample, drawn.temperature, drawn.top_k, drawn.max_new_tokens) == (True, 1.0, 0, 32)
+    sampled = config.sampling
+    assert (drawn.do_sample, drawn.temperature, drawn.top_k) == (True, sampled.temperature, sampled.top_k)
+    assert drawn.max_new_tokens == sampled.max_new_tokens == 32
 
 
 def test_altered_and_missing_files_are_named(team: Path, tmp_path: Path) -> None:
