@@ -19,8 +19,10 @@ FIRST, SAMPLED, LAST = "paper", "sampling", "default"
 
 def block(studies: Mapping[str, Comparison]) -> str:
     """The table and what it says about the bar, for a page."""
-    if STUDY not in studies or (SETTING, FIRST) not in studies[STUDY].groups:
+    if STUDY not in studies:
         return "No cell is finished yet."
+    if (SETTING, FIRST) not in studies[STUDY].groups:
+        return f"The table waits for the first cell of `{FIRST}`."
     found = studies[STUDY]
     return "\n".join([table(found).markdown(), "", *(f"* {line}" for line in lines(found))])
 
