@@ -1,4 +1,4 @@
-"""Contrasts of the study ``why``: what one change does to CoLLM-CC on the flagship, and the methods as presets have them."""
+"""Contrasts of the study ``why``: what one change does to CoLLM-CC on the flagship, and the methods with small updates."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collm.evaluation import stats
 from collm.evaluation.stats import Estimate
 
 STUDY, SETTING, BASE = "why", "flagship", "collm-cc"
-PRESETS = (
+SMALL = (
     ("b48", "b48-dc"),
     ("b48", "b48-magrpo"),
     ("b48", "magrpo-48"),
     ("b48-magrpo", "magrpo-48"),
 )
-"""CoLLM-CC, CoLLM-DC and MAGRPO with updates of 48 episodes; groups of 4, that of the preset, and of 8."""
+"""CoLLM-CC, CoLLM-DC and MAGRPO with updates of 48 episodes; groups of 4 and of 8."""
 
 SHOWN = ("collm-cc", "lam-0", "lam-0.5", "warmup-0", "b48", "magrpo", "magrpo-48")
 """What the figure shows."""
@@ -39,9 +39,9 @@ def block(studies: Mapping[str, Comparison]) -> str:
 
 def table(found: Comparison) -> Table:
     """A row per change and per pair of methods: paired differences over seeds."""
-    changes = [(group.arm, BASE) for group in found.of(SETTING) if group.arm != BASE and group.arm not in _presets()]
+    changes = [(group.arm, BASE) for group in found.of(SETTING) if group.arm != BASE and group.arm not in _small()]
     rows = []
-    for arm, other in (*changes, *PRESETS):
+    for arm, other in (*changes, *SMALL):
         final = found.difference(SETTING, arm, other)
         speed = gained(found.groups.get((SETTING, arm)), found.groups.get((SETTING, other)))
         if final is not None and speed is not None:
@@ -59,5 +59,5 @@ def gained(group: Group | None, other: Group | None) -> Estimate | None:
     return stats.mean([a[seed] - b[seed] for seed in common]) if common else None
 
 
-def _presets() -> set[str]:
-    return {arm for pair in PRESETS for arm in pair} - {"b48"}
+def _small() -> set[str]:
+    return {arm for pair in SMALL for arm in pair} - {"b48"}
