@@ -48,7 +48,7 @@ def both_rewards(task: Task, problems: list[CodeProblem], empty: bool = False) -
     return {(outcome.paper, outcome.hardened) for outcome in found}
 
 
-@pytest.mark.parametrize("every", [24, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [12, pytest.param(1, marks=pytest.mark.slow)])
 def test_canonical_and_empty_joint_actions_of_all_problems(every: int) -> None:
     """4.0 and 0 under both profiles, for the generated problems of every split."""
     task = make_task("coop-he", train_size=10_000, validation_size=10_000, test_size=10_000)
