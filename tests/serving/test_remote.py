@@ -29,7 +29,7 @@ from collm.serving.voices import Asked
 from collm.tasks import Task, make_task, replay
 from tests.serving.stations import Reply, Station, completion, says, send, send_bytes, stations
 
-QUICK = RemoteSettings(seconds=5.0, tries=2)
+PATIENT = RemoteSettings(seconds=60.0, tries=2)
 CANARY = "/setblock 0 0 0 obsidian canary-7f3a"
 
 
@@ -47,7 +47,7 @@ def play(
 
 
 @contextlib.contextmanager
-def table(*replies: Reply, settings: RemoteSettings = QUICK) -> Iterator[tuple[list[Station], Seats]]:
+def table(*replies: Reply, settings: RemoteSettings = PATIENT) -> Iterator[tuple[list[Station], Seats]]:
     """Stations that answer like this, seated."""
     with stations(*replies) as found, seated([station.url for station in found], settings, None) as seats:
         yield found, seats
@@ -55,7 +55,7 @@ def table(*replies: Reply, settings: RemoteSettings = QUICK) -> Iterator[tuple[l
 
 def meet(*urls: str) -> None:
     """Find the agents at these URLs, and leave again."""
-    with seated(urls, QUICK, None):
+    with seated(urls, PATIENT, None):
         pass
 
 
@@ -174,7 +174,7 @@ def breaks_off(body: dict[str, Any], handler: BaseHTTPRequestHandler) -> None:
 
 
 def hangs(body: dict[str, Any], handler: BaseHTTPRequestHandler) -> None:
-    threading.Event().wait(3.0)
+    threading.Event().wait(60.0)
     with contextlib.suppress(OSError):
         send(handler, completion("too late"))
 
@@ -212,7 +212,7 @@ def sometimes(fails: Callable[[dict[str, Any]], bool], failure: Reply, text: str
         (garbage, "it answered with '<html>welcome</html>', which is no completion, 2 times", 2),
         (no_text, "which is no completion, 2 times", 2),
         (breaks_off, "the answer broke off", 2),
-        (hangs, "no answer in 0.5 s", 1),
+        (hangs, "no answer in 4 s", 1),
     ],
     ids=["500", "429", "400", "garbage", "no text", "truncated", "hangs"],
 )
@@ -236,7 +236,7 @@ def test_who_does_not_answer_acts_empty_and_no_episode_is_lost(
     def once(body: dict[str, Any]) -> bool:
         return second_turn(body) and (not failed or len(failed) < tries)
 
-    settings = RemoteSettings(seconds=0.5, tries=2)
+    settings = RemoteSettings(seconds=4.0 if failure is hangs else 60.0, tries=2)
     with table(says("/setblock 1 1 0 stone"), sometimes(once, failing), settings=settings) as (_, seats):
         plays, _ = play(task, seats, 3)
     assert [(one.turn, one.agent) for one in plays[0].missing] == [(1, 1)]
@@ -258,7 +258,7 @@ def test_a_silent_agent_reads_later_what_it_has_missed_and_is_used_again(task: T
     """It is away at the first turn, and then back."""
     asked = itertools.count()
     reply = sometimes(lambda _: next(asked) == 0, refuses(503), "/setblock 1 1 0 obsidian")
-    with table(says("/setblock 2 2 0 stone"), reply, settings=RemoteSettings(seconds=5.0, tries=1)) as (found, seats):
+    with table(says("/setblock 2 2 0 stone"), reply, settings=RemoteSettings(seconds=60.0, tries=1)) as (found, seats):
         plays, _ = play(task, seats)
     episode = plays[0].episode
     assert [(one.turn, one.agent) for one in plays[0].missing] == [(0, 1)]
