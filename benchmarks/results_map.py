@@ -10,7 +10,8 @@ from collm.analysis.folder import Table
 from collm.comparison.data import Comparison
 from collm.evaluation.stats import Estimate
 
-STUDY = "map"
+STUDY, FLAGSHIP = "map", ("main", "flagship")
+"""The study of the map, and the setting of another one that is one of its own: 4 turns, terminal, partner hidden."""
 HORIZONS = (1, 2, 4, 8)
 FORMS = {
     ("dense", "visible"): ("dense, partner visible", BLUE, "o", -0.09),
@@ -22,17 +23,20 @@ FORMS = {
 CONTRASTS = (("collm-cc", "collm-dc"), ("collm-cc", "magrpo"))
 
 
-def setting(horizon: int, reward: str, partner: str) -> str:
-    """The name of a setting in the plan; with one turn all forms are the same."""
-    return "h1" if horizon == 1 else f"h{horizon}-{reward}-{partner}"
+def setting(horizon: int, reward: str, partner: str) -> tuple[str, str]:
+    """Study and setting in its plan; with one turn all forms are the same."""
+    if (horizon, reward, partner) == (4, "terminal", "hidden"):
+        return FLAGSHIP
+    return STUDY, "h1" if horizon == 1 else f"h{horizon}-{reward}-{partner}"
 
 
-def points(found: Comparison) -> Iterator[tuple[int, tuple[str, str], tuple[str, str], Estimate]]:
+def points(studies: Mapping[str, Comparison]) -> Iterator[tuple[int, tuple[str, str], tuple[str, str], Estimate]]:
     """Horizon, form and contrast of every difference that there is."""
     for contrast in CONTRASTS:
         for form in FORMS:
             for horizon in HORIZONS:
-                gap = found.difference(setting(horizon, *form), *contrast)
+                study, name = setting(horizon, *form)
+                gap = studies[study].difference(name, *contrast) if study in studies else None
                 if gap is not None:
                     yield horizon, form, contrast, gap
 
@@ -41,7 +45,7 @@ def draw(studies: Mapping[str, Comparison], out: Path) -> None:
     """One figure: both contrasts against the horizon, a line per form."""
     if STUDY not in studies:
         return
-    found = list(points(studies[STUDY]))
+    found = list(points(studies))
     figure, axes = sheet(1, len(CONTRASTS), "Where a central critic pays (StrBuild, persistent world)", height=4.2)
     for panel, contrast in zip(axes[0], CONTRASTS, strict=True):
         panel.axhline(0, color=GREY, linewidth=0.9)
@@ -70,7 +74,7 @@ def table(studies: Mapping[str, Comparison]) -> Table:
     """The numbers of the figure."""
     rows = []
     if STUDY in studies:
-        found = {(horizon, form, contrast): gap for horizon, form, contrast, gap in points(studies[STUDY])}
+        found = {(horizon, form, contrast): gap for horizon, form, contrast, gap in points(studies)}
         for horizon in HORIZONS:
             for form, (label, *_) in FORMS.items():
                 gaps = [found.get((horizon, form, contrast)) for contrast in CONTRASTS]
