@@ -2,9 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from collm.sandbox import Limits, Sandbox
-
-QUICK = Limits(seconds=2.0, cpu_seconds=1, memory_mib=192)
+from collm.sandbox import Sandbox
+from tests.sandbox.programs import QUICK
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from collm.sandbox import Call, Job, Limits, Returned, Sandbox, Stopped
+from collm.sandbox import Call, Job, Returned, Sandbox, Stopped
 from collm.sandbox.level import FULL, LAYERS, LIMITS_ONLY, PARTIAL, from_layers
-from tests.sandbox.programs import call, still_works
+from tests.sandbox.programs import QUICK, call, still_works
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="layers of the Linux kernel")
-LIMITS = Limits(seconds=2.0, cpu_seconds=1, memory_mib=192)
 
 OPEN = (
     "import os\ndef f(path):\n"
@@ -36,7 +35,7 @@ KILL = (
 
 def only(*names: str, keep: tuple[str, ...] = ()) -> Sandbox:
     """A pool with just these layers, or a skip where the system does not offer them."""
-    pool = Sandbox(1, LIMITS, without=tuple(name for name in LAYERS if name not in names + keep))
+    pool = Sandbox(1, QUICK, without=tuple(name for name in LAYERS if name not in names + keep))
     for name in names:
         if name in pool.level.missing:
             reason = pool.level.missing[name]

@@ -21,7 +21,7 @@ SECONDS = 20
 
 @pytest.fixture(scope="module")
 def judge() -> Judge:
-    return Judge(Limits(seconds=3, cpu_seconds=1))
+    return Judge(Limits(seconds=5, cpu_seconds=1))
 
 
 def outcome(judge: Judge, helper: str, main: str) -> Outcome:
