@@ -53,12 +53,14 @@ def sheet(rows: int, columns: int, title: str, height: float = 3.3) -> tuple[Fig
     return figure, axes
 
 
-def line(axes: Axes, x: Sequence[float], y: Sequence[float], name: str, label: str | None = None) -> None:
+def line(
+    axes: Axes, x: Sequence[float], y: Sequence[float], name: str, label: str | None = None, style: str = "-"
+) -> None:
     """One curve of an estimator."""
     text, colour, marker = STYLE[name]
     # CC and DC often coincide: an open, larger mark stays visible under the other one.
     hollow = {"markersize": 9, "markerfacecolor": "none"} if name == "collm-cc" else {"markersize": 5}
-    axes.plot(x, y, color=colour, marker=marker, linewidth=1.6, label=label or text, **hollow)
+    axes.plot(x, y, color=colour, linestyle=style, marker=marker, linewidth=1.6, label=label or text, **hollow)
 
 
 def shares(axes: Axes, names: Sequence[str], bars: Mapping[str, Sequence[tuple[float, int]]]) -> None:

@@ -15,7 +15,7 @@ Both are given the problem as well. What chance a task has is drawn anew in ever
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -44,7 +44,9 @@ class Probe:
 
     problem: Problem
     place: int
-    """Number of the problem, which is that of the episode too."""
+    """Number of the episode."""
+    sample: int
+    """Its number among those of the problem. Histories of a problem are played on with draws of their own."""
     history: History
 
 
@@ -64,10 +66,49 @@ class Target:
         return len(self.returns) > 1
 
 
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """What is known of the values of the same histories, as CC and as DC see them."""
+
+    joint: list[Target]
+    own: list[list[Target]]
+    """(histories, agents)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Histories:
+    """All that the teams of some episodes met."""
+
+    joint: list[Probe]
+    own: list[tuple[Probe, ...]]
+    """(histories, agents): each agent's part of it."""
+
+    def views(self, measure: Callable[[Sequence[Probe]], list[Target]]) -> Views:
+        """The targets of both kinds of critics, of which ``measure`` knows one per probe."""
+        joint = measure(self.joint)
+        # Attempts at a first turn give nobody a response: those of one history are, draw by draw, those of all.
+        same = [
+            probe.history.turn == 0 and len(known.returns) == known.attempts
+            for probe, known in zip(self.joint, joint, strict=True)
+        ]
+        rest = iter(measure([probe for own, known in zip(self.own, same, strict=True) if not known for probe in own]))
+        own = [
+            [whole if known else next(rest) for _ in parts]
+            for whole, known, parts in zip(joint, same, self.own, strict=True)
+        ]
+        return Views(joint, own)
+
+
+def met(rollout: Rollout, agents: int) -> Histories:
+    """Those at every turn of every episode."""
+    own = (probes(rollout, [agent]) for agent in range(agents))
+    return Histories(probes(rollout, range(agents)), list(zip(*own, strict=True)))
+
+
 def probes(rollout: Rollout, agents: Sequence[int]) -> list[Probe]:
-    """The histories of these agents at every turn of every episode; episode number = problem number."""
+    """The histories of these agents at every turn of every episode."""
     return [
-        Probe(episode.job.problem, path, rollout.history(path, tuple(agents), turn))
+        Probe(episode.job.problem, path, episode.job.sample, rollout.history(path, tuple(agents), turn))
         for path, episode in enumerate(rollout.episodes)
         for turn in range(len(episode.actions))
     ]
@@ -91,10 +132,14 @@ def targets(
     returns: list[list[np.ndarray]] = [[] for _ in wanted]
     attempts, cut = np.zeros(len(wanted), dtype=int), np.zeros(len(wanted), dtype=int)
     for first in range(0, effort.attempts, effort.continuations):
-        samples = range(first, min(first + effort.continuations, effort.attempts))
+        tries = range(first, min(first + effort.continuations, effort.attempts))
         waiting = [place for place, found in enumerate(returns) if len(found) < effort.continuations]
-        jobs = [Job(wanted[p].problem, p, sample, wanted[p].history) for p in waiting for sample in samples]
-        attempts[waiting] += len(samples)
+        jobs = [
+            Job(wanted[p].problem, p, wanted[p].sample * effort.attempts + attempt, wanted[p].history)
+            for p in waiting
+            for attempt in tries
+        ]
+        attempts[waiting] += len(tries)
         for episode in play(task, policies, jobs, sampling, key, max_history):
             turn = wanted[episode.job.group].history.turn
             if len(episode.actions) > turn:

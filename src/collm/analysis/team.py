@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from collm.analysis.folder import Row
+from collm.analysis.knowable import KnowableSettings
 from collm.analysis.pool import Estimator, Gradients, Pool, bias, gradients, square, variance
 from collm.analysis.sketch import sketched_scores
 from collm.analysis.team_convergence import TeamConvergenceSettings
@@ -27,14 +28,17 @@ from collm.rollout.forest import Forest
 from collm.tasks.protocol import Problem, Task
 from collm.training.setup import make_learner
 
+CRITICS = {"joint": "collm-cc", "own": "collm-dc"}
+"""What a critic reads → whose it is."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TeamStudy:
     """How much is played and compared."""
 
-    parts: tuple[Literal["estimators", "drift", "convergence"], ...] = ("estimators",)
-    """Bias and variance; how far the critics' targets move while the team trains; which share of seeds fails. The last
-    two train, which takes as long as training does."""
+    parts: tuple[Literal["estimators", "knowable", "drift", "convergence"], ...] = ("estimators",)
+    """Bias and variance; what of the return a critic could know; how far the critics' targets move while the team trains;
+    which share of seeds fails. The last two train, which takes as long as training does."""
     problems: Annotated[int, Range(3)] = 24
     """Training problems in the pool; standard errors are over them."""
     episodes: Annotated[int, Range(2)] = 8
@@ -55,6 +59,7 @@ class TeamStudy:
     """Env steps at which mean squared errors are compared."""
     seed: Annotated[int, Range(0)] = 0
     """What is drawn."""
+    knowable: KnowableSettings = KnowableSettings()
     drift: TeamDriftSettings = TeamDriftSettings()
     convergence: TeamConvergenceSettings = TeamConvergenceSettings()
 
@@ -127,10 +132,10 @@ def make_pool(
     gamma = task.gamma if config.credit.gamma is None else config.credit.gamma
     forest, greedy = _play(study, config, task, policies)
     _require_spread(forest, gamma)
-    fit = _fit_forest(study, config, task, policies)
+    fit = fit_forest(study, config, task, policies)
     values = {
         view: fitted_values(config, name, task, policies, fit, forest, gamma, study.fit_passes)
-        for view, name in (("joint", "collm-cc"), ("own", "collm-dc"))
+        for view, name in CRITICS.items()
     }
     key = ("analyze", "sketch", study.seed)
     scores = sketched_scores(policies, forest, config.sampling.temperature, study.width, key)
@@ -161,9 +166,7 @@ def _require_spread(forest: Forest, gamma: float) -> None:
 
 def _play(study: TeamStudy, config: TrainConfig[Any], task: Task, policies: Sequence[Policy]) -> tuple[Forest, Forest]:
     """The pool's episodes, and a greedy one on each of its problems."""
-    problems = _problems(task)[: study.problems]
-    if len(problems) < study.problems:
-        raise ConfigError(f"problems = {study.problems}: the task has {len(problems)} training problems.")
+    problems = first_problems(task, study.problems)
     jobs = [Job(p, group, sample) for group, p in enumerate(problems) for sample in range(study.episodes)]
     key, longest = ("analyze", study.seed), config.rollout.max_history
     once = [Job(problem, group) for group, problem in enumerate(problems)]
@@ -171,18 +174,23 @@ def _play(study: TeamStudy, config: TrainConfig[Any], task: Task, policies: Sequ
     return sampled, collect(task, policies, once, config.sampling.greedy(), key, longest).forest
 
 
-def _fit_forest(study: TeamStudy, config: TrainConfig[Any], task: Task, policies: Sequence[Policy]) -> Forest:
-    problems = _problems(task)
+def first_problems(task: Task, number: int) -> list[Problem]:
+    """The first training problems. Raises ConfigError if there are fewer."""
+    problems = list(task.problems("train"))
+    if len(problems) < number:
+        raise ConfigError(f"problems = {number}: the task has {len(problems)} training problems.")
+    return problems[:number]
+
+
+def fit_forest(study: TeamStudy, config: TrainConfig[Any], task: Task, policies: Sequence[Policy]) -> Forest:
+    """The episodes to which critics are fitted, on all training problems in an order of their own."""
+    problems = task.problems("train")
     order = generator("analyze", "fit problems", study.seed).permutation(len(problems))
     chosen = [problems[order[i % len(order)]] for i in range(study.fit_episodes)]
     jobs = [Job(problem, i, i // len(order)) for i, problem in enumerate(chosen)]
     return collect(
         task, policies, jobs, config.sampling, ("analyze", "fit", study.seed), config.rollout.max_history
     ).forest
-
-
-def _problems(task: Task) -> list[Problem]:
-    return list(task.problems("train"))
 
 
 def fitted_values(

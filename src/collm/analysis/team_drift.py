@@ -12,7 +12,7 @@ from scipy import stats
 
 from collm.analysis.folder import Row
 from collm.analysis.pool import Measured, jackknife
-from collm.analysis.targets import Effort, Probe, Target, probes, squared_change, targets
+from collm.analysis.targets import Effort, Target, Views, met, squared_change, targets
 from collm.config import TrainConfig
 from collm.models.policy import Policy, copies
 from collm.options import Range
@@ -38,15 +38,6 @@ class TeamDriftSettings:
     """At most so many for each; those in which an agent of the history sees something else do not count."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Moment:
-    """The targets under the team of one moment."""
-
-    joint: list[Target]
-    own: list[list[Target]]
-    """(histories, agents)."""
-
-
 class TeamDrift:
     """Fixed histories of one team, and the critics' targets there while a copy of the team learns."""
 
@@ -61,8 +52,7 @@ class TeamDrift:
         problems = list(task.problems("train"))[: settings.problems]
         jobs = [Job(problem, place) for place, problem in enumerate(problems)]
         rollout = collect(task, self.policies, jobs, config.sampling, (*self.key, "met"), config.rollout.max_history)
-        self.joint = probes(rollout, range(task.agents))
-        self.own = list(zip(*(probes(rollout, [agent]) for agent in range(task.agents)), strict=True))
+        self.histories = met(rollout, task.agents)
         self.problems = len(problems)
 
     def rows(self) -> Iterator[Row]:
@@ -82,30 +72,16 @@ class TeamDrift:
         self.trainer.step()
         self.trainer.check_health()
 
-    def _measure(self, moment: int) -> _Moment:
-        joint = self._targets(self.joint, moment)
-        # Attempts at a first turn give nobody a response: those of one history are, draw by draw, those of all.
-        same = [
-            probe.history.turn == 0 and len(known.returns) == known.attempts
-            for probe, known in zip(self.joint, joint, strict=True)
-        ]
-        rest = [probe for own, known in zip(self.own, same, strict=True) if not known for probe in own]
-        measured = iter(self._targets(rest, moment))
-        own = [
-            [whole if known else next(measured) for _ in range(self.task.agents)]
-            for whole, known in zip(joint, same, strict=True)
-        ]
-        return _Moment(joint, own)
-
-    def _targets(self, wanted: Sequence[Probe], moment: int) -> list[Target]:
+    def _measure(self, moment: int) -> Views:
         config, effort = self.config, Effort(self.settings.continuations, self.settings.attempts)
-        key = (*self.key, moment)
-        gamma, longest = self.trainer.parts.gamma, config.rollout.max_history
-        return targets(self.task, self.policies, wanted, effort, config.sampling, gamma, key, longest)
+        key, gamma, longest = (*self.key, moment), self.trainer.parts.gamma, config.rollout.max_history
+        return self.histories.views(
+            lambda wanted: targets(self.task, self.policies, wanted, effort, config.sampling, gamma, key, longest)
+        )
 
-    def _compare(self, before: _Moment, after: _Moment) -> list[Row]:
+    def _compare(self, before: Views, after: Views) -> list[Row]:
         rows: list[Row] = []
-        for place, probe in enumerate(self.joint):
+        for place, probe in enumerate(self.histories.joint):
             whole = (before.joint[place], after.joint[place])
             own = list(zip(before.own[place], after.own[place], strict=True))
             each = [
@@ -127,14 +103,14 @@ class TeamDrift:
             )
         return rows
 
-    def _summary(self, histories: list[Row], before: _Moment, after: _Moment) -> dict[str, Any]:
+    def _summary(self, histories: list[Row], before: Views, after: Views) -> dict[str, Any]:
         """Means over the histories at which everything is known, with standard errors over problems."""
         known = [row for row in histories if row["joint"] is not None and None not in row["own"]]
         squares = np.array([[row["joint"], np.mean(row["own"])] for row in known]).reshape(-1, 2)
         owner = np.array([row["place"] for row in known], dtype=int)
         columns = {"joint": squares[:, 0], "own": squares[:, 1], "difference": squares[:, 1] - squares[:, 0]}
         measured = {name: over_problems(column, owner) for name, column in columns.items()}
-        starts = [place for place, probe in enumerate(self.joint) if probe.history.turn == 0]
+        starts = [place for place, probe in enumerate(self.histories.joint) if probe.history.turn == 0]
         played = [np.concatenate([moment.joint[p].returns for p in starts]).mean(1) for moment in (before, after)]
         everything = [target for moment in (before, after) for group in (moment.joint, *moment.own) for target in group]
         return {

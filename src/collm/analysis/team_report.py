@@ -19,24 +19,48 @@ _NOISE = 0.05
 """A bias that random signs reach this often is not told apart from noise."""
 
 
+KNOWN = {
+    "problem": "problem",
+    "own": "own history",
+    "joint": "joint history",
+    "joint − own": "joint − own",
+    "joint − problem": "joint − problem",
+    "fitted own": "critics per agent, fitted",
+    "fitted joint": "central critic, fitted",
+}
+"""What the shares of ``knowable.py`` are called."""
+_KNOWN_STYLE = {
+    "problem": ("magrpo", "-"),
+    "own": ("collm-dc", "-"),
+    "joint": ("collm-cc", "-"),
+    "fitted own": ("collm-dc", ":"),
+    "fitted joint": ("collm-cc", ":"),
+}
+
+
 def team_tables(rows: Sequence[Row]) -> list[Table]:
     """One table per variation, for each part of the study that was done."""
     found = [
         _table(where(rows, kind="estimator", variation=name), where(rows, kind="team", variation=name)[0])
         for name in _names(where(rows, kind="team"))
     ]
-    drift, convergence = where(rows, kind="drift"), where(rows, kind="convergence")
+    knowable, drift, convergence = (where(rows, kind=kind) for kind in ("knowable", "drift", "convergence"))
+    found += [_knowable_table(name, where(knowable, variation=name)) for name in _names(knowable)]
     found += [_drift_table(name, where(drift, variation=name)) for name in _names(drift)]
     return found + [_convergence_table(name, where(convergence, variation=name)) for name in _names(convergence)]
 
 
 def draw_team(rows: Sequence[Row], out: Path) -> list[Path]:
-    """The figures of each part that was done: cost and variance turn by turn, drift, failures; one panel per variation."""
+    """The figures of each part that was done: cost and variance turn by turn, what can be known, drift, failures; one panel
+    per variation."""
     figures = []
-    estimators, drift, convergence = (where(rows, kind=kind) for kind in ("estimator", "drift", "convergence"))
+    kinds = ("estimator", "knowable", "drift", "convergence")
+    estimators, knowable, drift, convergence = (where(rows, kind=kind) for kind in kinds)
     if estimators:
         groups = {name: where(estimators, variation=name) for name in _names(estimators)}
         figures += [save(_costs(groups), out / "figure-cost.png"), save(_turns(groups), out / "figure-turns.png")]
+    if knowable:
+        figures.append(save(_knowable_figure(knowable), out / "figure-knowable.png"))
     if drift:
         figures.append(save(_drift_figure(drift), out / "figure-drift.png"))
     if convergence:
@@ -97,6 +121,31 @@ def _turns(groups: dict[str, list[Row]]) -> Figure:
                 line(axes, range(len(spread)), spread, row["estimator"], text)
         axes.set_ylim(bottom=0)
         finish(axes, name, "turn t", "Var A_t", range(len(rows[0]["advantage_variance"])))
+    return figure
+
+
+def _knowable_table(variation: str, rows: Sequence[Row]) -> Table:
+    names = [name for name in KNOWN if name in rows[0]]
+    body = []
+    for row in rows:
+        shares = (f"{100 * row[name]:.0f} ± {100 * row[f'{name}_error']:.0f}" for name in names)
+        body.append((f"{row['turn'] + 1}", number(row["variance"]), *shares, f"{row['histories']}"))
+    title = f"{variation}: what can be known of the return, % of its variance, ± standard error over problems"
+    return Table(title, ("turn", "Var G", *(KNOWN[name] for name in names), "histories"), tuple(body))
+
+
+def _knowable_figure(rows: Sequence[Row]) -> Figure:
+    names = _names(rows)
+    figure, panels = sheet(1, len(names), "What can be known of the return, turn by turn")
+    for axes, name in zip(panels[0], names, strict=True):
+        own = where(rows, variation=name)
+        turns = [row["turn"] + 1 for row in own]
+        for column, (style, dashes) in _KNOWN_STYLE.items():
+            if column in own[0]:
+                value, error = (100 * np.array([row[key] for row in own]) for key in (column, f"{column}_error"))
+                line(axes, turns, list(value), style, KNOWN[column], dashes)
+                axes.fill_between(turns, value - error, value + error, color=STYLE[style][1], alpha=0.12)
+        finish(axes, name, "turn", "share of the variance, %", turns)
     return figure
 
 

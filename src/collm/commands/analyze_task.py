@@ -14,9 +14,11 @@ import yaml
 from collm import machine, options
 from collm.analysis.folder import Row, begin, finish, free_path, write_rows
 from collm.analysis.game_study import require_values
+from collm.analysis.knowable import KnowableSettings
 from collm.analysis.team import TeamStudy, check_groups, team_rows, variations
 from collm.analysis.team_convergence import TeamConvergenceSettings, arms, convergence_rows
 from collm.analysis.team_drift import TeamDrift, TeamDriftSettings
+from collm.analysis.team_knowable import team_knowable_rows
 from collm.analysis.team_report import draw_team, team_tables
 from collm.analysis.trainings import with_method
 from collm.commands.common import note, parse
@@ -39,6 +41,7 @@ QUICK = TeamStudy(
     width=64,
     fit_episodes=4,
     fit_passes=1,
+    knowable=KnowableSettings(problems=4, episodes=3, continuations=2, attempts=8),
     drift=TeamDriftSettings(updates=(1,), problems=3, continuations=2, attempts=4),
     convergence=TeamConvergenceSettings(seeds=(0, 1)),
 )
@@ -51,7 +54,7 @@ FITTED = ("critic.kind", "critic.encoding", "critic.backbone", "critic.target", 
 @dataclasses.dataclass(frozen=True)
 class TaskCommand:
     """Bias, variance and cost of every method's gradient for a fixed team, the raw model or that of a run; with --parts,
-    how far the critics' targets move while it learns, and which share of seeds fails."""
+    what of the return its critics could know, how far their targets move while it learns, and which share of seeds fails."""
 
     study: Annotated[TeamStudy, tyro.conf.arg(name="")]
     run: Path | None = None
@@ -125,6 +128,9 @@ def _rows(
         label_and_model = {"variation": label, "model": weights_hash(team[0].model)}
         if "estimators" in study.parts:
             yield from team_rows(study, config, task, team, label_and_model)
+        if "knowable" in study.parts:
+            for row in team_knowable_rows(study, config, task, team):
+                yield {**row, **label_and_model}
         if "drift" in study.parts:
             moving = with_method(config, study.drift.method, {"evaluation.every": 0, **training, "seed": study.seed})
             for row in TeamDrift(study.drift, moving, task, team, study.seed).rows():

@@ -1,0 +1,116 @@
+"""What of the return can be known at a turn: from the problem, from one agent's history, from those of all.
+
+The variance of the return-to-go G_t falls into what a history tells of it and what is still to be drawn, Var G =
+Var E[G | h] + E Var[G | h]. A perfect critic explains the first part and no critic explains more:
+
+* E[G | problem] is what the mean of a group of episodes estimates (MAGRPO and relatives),
+* V_i(h_i,t) = E[G_t | h_i,t] is the best that a critic per agent can say (CoLLM-DC),
+* V(h_t) = E[G_t | h_t] is the best that a central critic can say (CoLLM-CC).
+
+So joint − own is all that a central critic can have over critics per agent at this turn, and joint − problem all that it
+can have over Monte Carlo. Histories are met by the team; behind each, episodes are played on (``targets.py``), and the
+parts are estimated by an analysis of variance, nested: episodes of a problem, continuations of an episode.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
+
+import numpy as np
+
+from collm.analysis.folder import Row
+from collm.analysis.pool import Measured, jackknife
+from collm.options import Range
+
+DIFFERENCES = ("joint − own", "joint − problem")
+"""What a central critic can have over critics per agent, and over the mean of a group of episodes."""
+_LEAST = 3
+"""Problems of which at least two histories are known, without which nothing is said of a turn."""
+
+
+@dataclasses.dataclass(frozen=True)
+class KnowableSettings:
+    """How much is played to find out what can be known."""
+
+    problems: Annotated[int, Range(_LEAST)] = 24
+    """The first of the training problems; standard errors are over them."""
+    episodes: Annotated[int, Range(2)] = 4
+    """Episodes of each; what they meet are the histories."""
+    continuations: Annotated[int, Range(2)] = 8
+    """Episodes behind each history."""
+    attempts: Annotated[int, Range(2)] = 32
+    """At most so many for each; those in which an agent of the history sees something else do not count."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What was found behind one history. Means over agents, except where they are named."""
+
+    problem: int
+    means: np.ndarray
+    """(agents,): of the returns-to-go."""
+    count: int
+    """Continuations behind these means."""
+    within: float
+    """Variance of the return-to-go that is left, given what all agents know."""
+    within_own: float
+    """Given what one agent knows."""
+    errors: Mapping[str, float]
+    """Mean squared error of what fitted critics say, by what they read: joint, own."""
+
+
+def knowable_rows(turns: Sequence[Sequence[Known]]) -> Iterator[Row]:
+    """One row per turn of which enough is known and whose returns differ; ``turns`` has the histories of each."""
+    for turn, found in enumerate(turns):
+        problems = _problems(found)
+        if len(problems) < _LEAST or _parts(problems)["variance"] <= 0:
+            continue
+        row: Row = {"kind": "knowable", "turn": turn, "variance": _parts(problems)["variance"]}
+        for name in ("problem", "own", "joint", *DIFFERENCES, *(f"fitted {view}" for view in found[0].errors)):
+            one = _share(problems, name)
+            row |= {name: one.value, f"{name}_error": one.error}
+        yield {**row, "problems": len(problems), "histories": sum(map(len, problems))}
+
+
+def _share(problems: Sequence[Sequence[Known]], name: str) -> Measured:
+    """A share of the variance, or the difference of two, with its standard error over problems."""
+    first, _, second = name.partition(" − ")
+
+    def of(kept: np.ndarray) -> float:
+        parts = _parts([problems[place] for place in kept])
+        return (parts[first] - parts.get(second, 0.0)) / parts["variance"]
+
+    return jackknife(of, len(problems))
+
+
+def _problems(found: Sequence[Known]) -> list[list[Known]]:
+    """The histories of each problem that has at least two."""
+    groups: dict[int, list[Known]] = {}
+    for one in found:
+        groups.setdefault(one.problem, []).append(one)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _parts(problems: Sequence[Sequence[Known]]) -> dict[str, float]:
+    """The variance of returns-to-go, and what of it is known from the problem, a history, all histories, or explained by
+    fitted critics. Each part is estimated without bias, in squared units of the return."""
+    every = [one for group in problems for one in group]
+    within = float(np.mean([one.within for one in every]))
+    spread = [np.var([one.means for one in group], axis=0, ddof=1).mean() for group in problems]
+    noise = [np.mean([one.within / one.count for one in group]) for group in problems]
+    histories = float(np.mean(spread) - np.mean(noise))
+    centres = [np.mean([one.means for one in group], axis=0) for group in problems]
+    of_centres = np.mean([part / len(group) for part, group in zip(spread, problems, strict=True)])
+    between = float(np.var(centres, axis=0, ddof=1).mean() - of_centres)
+    total = within + histories + between
+    own = float(np.mean([one.within_own for one in every]))
+    fitted = {view: float(np.mean([one.errors[view] for one in every])) for view in every[0].errors}
+    return {
+        "variance": total,
+        "problem": between,
+        "own": total - own,
+        "joint": total - within,
+        **{f"fitted {view}": total - error for view, error in fitted.items()},
+    }

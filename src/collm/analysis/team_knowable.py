@@ -1,0 +1,87 @@
+"""What of the return can be known at each turn (``knowable.py``), for a team of language models: by playing on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from collm.analysis.folder import Row
+from collm.analysis.knowable import Known, knowable_rows
+from collm.analysis.targets import Effort, Histories, Target, Views, met, targets
+from collm.analysis.team import CRITICS, TeamStudy, first_problems, fit_forest, fitted_values
+from collm.config import TrainConfig
+from collm.errors import ConfigError
+from collm.models.policy import Policy
+from collm.rollout.collector import Job, Rollout, collect
+from collm.tasks.protocol import Task
+
+
+def team_knowable_rows(study: TeamStudy, config: TrainConfig[Any], task: Task, policies: Sequence[Policy]) -> list[Row]:
+    """One row per turn. Raises ConfigError if the team always earns the same."""
+    chosen, key = study.knowable, ("analyze", "knowable", study.seed)
+    gamma = task.gamma if config.credit.gamma is None else config.credit.gamma
+    problems = first_problems(task, chosen.problems)
+    jobs = [Job(p, group, sample) for group, p in enumerate(problems) for sample in range(chosen.episodes)]
+    rollout = collect(task, policies, jobs, config.sampling, (*key, "met"), config.rollout.max_history)
+    histories, effort = met(rollout, task.agents), Effort(chosen.continuations, chosen.attempts)
+    longest = config.rollout.max_history
+    views = histories.views(
+        lambda wanted: targets(task, policies, wanted, effort, config.sampling, gamma, (*key, "on"), longest)
+    )
+    values = _values(study, config, task, policies, rollout, gamma)
+    turns = known([job.group for job in jobs], histories, views, values)
+    rows = list(knowable_rows(turns))
+    if not rows:
+        raise ConfigError(
+            "too little is known of every turn: all continuations have the same return, or too few of them count. Use an "
+            "earlier checkpoint, a higher sampling.temperature, or more --knowable.attempts."
+        )
+    return rows
+
+
+def known(
+    problems: Sequence[int], histories: Histories, views: Views, values: Mapping[str, np.ndarray]
+) -> list[list[Known]]:
+    """What there is behind the histories of each turn, where there is enough. ``problems`` are those of the episodes,
+    ``values`` what critics say, (episodes, turns, columns) by what they read: joint, own."""
+    turns: list[list[Known]] = [[] for _ in range(1 + max(probe.history.turn for probe in histories.joint))]
+    for probe, joint, own in zip(histories.joint, views.joint, views.own, strict=True):
+        path, turn = probe.place, probe.history.turn
+        if joint.known and all(target.known for target in own):
+            said = {view: every[path, turn] for view, every in values.items()}
+            turns[turn].append(_behind(problems[path], joint, own, said))
+    return turns
+
+
+def _values(
+    study: TeamStudy,
+    config: TrainConfig[Any],
+    task: Task,
+    policies: Sequence[Policy],
+    rollout: Rollout,
+    gamma: float,
+) -> dict[str, np.ndarray]:
+    """What critics fitted to other episodes say at the histories, (episodes, turns, columns) by what they read."""
+    fit = fit_forest(study, config, task, policies)
+    forest, passes = rollout.forest, study.fit_passes
+    return {
+        view: forest.dense(fitted_values(config, name, task, policies, fit, forest, gamma, passes)[0])
+        for view, name in CRITICS.items()
+    }
+
+
+def _behind(problem: int, joint: Target, own: Sequence[Target], said: Mapping[str, np.ndarray]) -> Known:
+    """What there is behind one history."""
+    views = {"joint": [joint] * len(own), "own": own}
+    returns = {view: [target.returns[:, agent] for agent, target in enumerate(views[view])] for view in views}
+    left = {view: float(np.mean([each.var(ddof=1) for each in found])) for view, found in returns.items()}
+    errors = {view: _error(returns[view], said[view]) for view in said}
+    return Known(problem, joint.returns.mean(0), len(joint.returns), left["joint"], left["own"], errors)
+
+
+def _error(returns: Sequence[np.ndarray], said: np.ndarray) -> float:
+    """Mean squared error of a critic's word, (columns,): one for all agents, or one for each."""
+    words = np.broadcast_to(said, len(returns))
+    return float(np.mean([np.mean((each - word) ** 2) for each, word in zip(returns, words, strict=True)]))
