@@ -77,11 +77,11 @@ def _behind(problem: int, joint: Target, own: Sequence[Target], said: Mapping[st
     views = {"joint": [joint] * len(own), "own": own}
     returns = {view: [target.returns[:, agent] for agent, target in enumerate(views[view])] for view in views}
     left = {view: float(np.mean([each.var(ddof=1) for each in found])) for view, found in returns.items()}
-    errors = {view: _error(returns[view], said[view]) for view in said}
-    return Known(problem, joint.returns.mean(0), len(joint.returns), left["joint"], left["own"], errors)
+    residuals = {view: _residual(returns[view], said[view]) for view in said}
+    return Known(problem, joint.returns.mean(0), len(joint.returns), left["joint"], left["own"], residuals)
 
 
-def _error(returns: Sequence[np.ndarray], said: np.ndarray) -> float:
-    """Mean squared error of a critic's word, (columns,): one for all agents, or one for each."""
-    words = np.broadcast_to(said, len(returns))
-    return float(np.mean([np.mean((each - word) ** 2) for each, word in zip(returns, words, strict=True)]))
+def _residual(returns: Sequence[np.ndarray], said: np.ndarray) -> tuple[float, float]:
+    """Mean and mean square of return − value; a critic says one value for all agents, or one for each."""
+    off = [each - word for each, word in zip(returns, np.broadcast_to(said, len(returns)), strict=True)]
+    return float(np.mean([each.mean() for each in off])), float(np.mean([(each**2).mean() for each in off]))
