@@ -21,11 +21,9 @@ from typing import Annotated
 import numpy as np
 
 from collm.analysis.folder import Row
-from collm.analysis.pool import Measured, jackknife
+from collm.analysis.pool import jackknife
 from collm.options import Range
 
-DIFFERENCES = ("joint − own", "joint − problem")
-"""What a central critic can have over critics per agent, and over the mean of a group of episodes."""
 _LEAST = 3
 """Problems of which at least two histories are known, without which nothing is said of a turn."""
 
@@ -55,34 +53,43 @@ class Known:
     """Continuations behind these means."""
     within: float
     """Variance of the return-to-go that is left, given what all agents know."""
-    within_own: float
-    """Given what one agent knows."""
+    within_own: float | None
+    """Given what one agent knows; None if too few attempts met that again."""
     residuals: Mapping[str, tuple[float, float]]
     """Mean and mean square of what fitted critics leave, return − value, by what they read: joint, own."""
 
 
 def knowable_rows(turns: Sequence[Sequence[Known]]) -> Iterator[Row]:
-    """One row per turn of which enough is known and whose returns differ; ``turns`` has the histories of each."""
+    """One row per turn of which enough is known and whose returns differ; ``turns`` has the histories of each.
+
+    What one agent's history tells, and what those of all tell beyond it, is of the histories that were met again."""
     for turn, found in enumerate(turns):
-        problems = _problems(found)
-        if len(problems) < _LEAST or _parts(problems)["variance"] <= 0:
+        every, again = (_problems(part) for part in (found, [one for one in found if one.within_own is not None]))
+        if not _enough(every):
             continue
-        row: Row = {"kind": "knowable", "turn": turn, "variance": _parts(problems)["variance"]}
-        for name in ("problem", "own", "joint", *DIFFERENCES, *(f"fitted {view}" for view in found[0].residuals)):
-            one = _share(problems, name)
-            row |= {name: one.value, f"{name}_error": one.error}
-        yield {**row, "problems": len(problems), "histories": sum(map(len, problems))}
+        row: Row = {"kind": "knowable", "turn": turn, "variance": _parts(every)["variance"]}
+        for name in ("problem", "joint", "joint − problem", *(f"fitted {view}" for view in found[0].residuals)):
+            row |= _share(every, name)
+        for name in ("own", "joint − own"):
+            row |= _share(again, name) if _enough(again) else {name: None, f"{name}_error": None}
+        row |= {"problems": len(every), "histories": sum(map(len, every)), "again": sum(map(len, again))}
+        yield row
 
 
-def _share(problems: Sequence[Sequence[Known]], name: str) -> Measured:
-    """A share of the variance, or the difference of two, with its standard error over problems."""
+def _enough(problems: Sequence[Sequence[Known]]) -> bool:
+    return len(problems) >= _LEAST and _parts(problems)["variance"] > 0
+
+
+def _share(problems: Sequence[Sequence[Known]], name: str) -> Row:
+    """A share of the variance, or the difference of two, and its standard error over problems."""
     first, _, second = name.partition(" − ")
 
     def of(kept: np.ndarray) -> float:
         parts = _parts([problems[place] for place in kept])
         return (parts[first] - parts.get(second, 0.0)) / parts["variance"]
 
-    return jackknife(of, len(problems))
+    found = jackknife(of, len(problems))
+    return {name: found.value, f"{name}_error": found.error}
 
 
 def _problems(found: Sequence[Known]) -> list[list[Known]]:
@@ -105,13 +112,13 @@ def _parts(problems: Sequence[Sequence[Known]]) -> dict[str, float]:
     of_centres = np.mean([part / len(group) for part, group in zip(spread, problems, strict=True)])
     between = float(np.var(centres, axis=0, ddof=1).mean() - of_centres)
     total = within + histories + between
-    own = float(np.mean([one.within_own for one in every]))
+    own = [one.within_own for one in every if one.within_own is not None]
     # As a baseline a critic that is off by a constant is as good: what counts is the variance that it leaves.
     left = {view: np.mean([one.residuals[view] for one in every], axis=0) for view in every[0].residuals}
     return {
         "variance": total,
         "problem": between,
-        "own": total - own,
+        "own": total - float(np.mean(own)) if own else np.nan,
         "joint": total - within,
         **{f"fitted {view}": total - float(square - mean**2) for view, (mean, square) in left.items()},
     }

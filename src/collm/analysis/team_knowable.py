@@ -49,7 +49,7 @@ def known(
     turns: list[list[Known]] = [[] for _ in range(1 + max(probe.history.turn for probe in histories.joint))]
     for probe, joint, own in zip(histories.joint, views.joint, views.own, strict=True):
         path, turn = probe.place, probe.history.turn
-        if joint.known and all(target.known for target in own):
+        if joint.known:
             said = {view: every[path, turn] for view, every in values.items()}
             turns[turn].append(_behind(problems[path], joint, own, said))
     return turns
@@ -73,15 +73,15 @@ def _values(
 
 
 def _behind(problem: int, joint: Target, own: Sequence[Target], said: Mapping[str, np.ndarray]) -> Known:
-    """What there is behind one history."""
-    views = {"joint": [joint] * len(own), "own": own}
-    returns = {view: [target.returns[:, agent] for agent, target in enumerate(views[view])] for view in views}
-    left = {view: float(np.mean([each.var(ddof=1) for each in found])) for view, found in returns.items()}
-    residuals = {view: _residual(returns[view], said[view]) for view in said}
-    return Known(problem, joint.returns.mean(0), len(joint.returns), left["joint"], left["own"], residuals)
-
-
-def _residual(returns: Sequence[np.ndarray], said: np.ndarray) -> tuple[float, float]:
-    """Mean and mean square of return − value; a critic says one value for all agents, or one for each."""
-    off = [each - word for each, word in zip(returns, np.broadcast_to(said, len(returns)), strict=True)]
-    return float(np.mean([each.mean() for each in off])), float(np.mean([(each**2).mean() for each in off]))
+    """What there is behind one history. What critics leave is measured where all is as it was, for both kinds."""
+    again = all(target.known for target in own)
+    left = np.mean([target.returns[:, agent].var(ddof=1) for agent, target in enumerate(own)]) if again else None
+    off = {view: joint.returns - np.broadcast_to(values, joint.returns.shape[1]) for view, values in said.items()}
+    return Known(
+        problem,
+        joint.returns.mean(0),
+        len(joint.returns),
+        float(joint.returns.var(0, ddof=1).mean()),
+        None if left is None else float(left),
+        {view: (float(each.mean()), float((each**2).mean())) for view, each in off.items()},
+    )

@@ -128,10 +128,15 @@ def _knowable_table(variation: str, rows: Sequence[Row]) -> Table:
     names = [name for name in KNOWN if name in rows[0]]
     body = []
     for row in rows:
-        shares = (f"{100 * row[name]:.0f} ± {100 * row[f'{name}_error']:.0f}" for name in names)
-        body.append((f"{row['turn'] + 1}", number(row["variance"]), *shares, f"{row['histories']}"))
+        shares = (_percent(row[name], row[f"{name}_error"]) for name in names)
+        counts = f"{row['histories']}, {row['again']}"
+        body.append((f"{row['turn'] + 1}", number(row["variance"]), *shares, counts))
     title = f"{variation}: what can be known of the return, % of its variance, ± standard error over problems"
-    return Table(title, ("turn", "Var G", *(KNOWN[name] for name in names), "histories"), tuple(body))
+    return Table(title, ("turn", "Var G", *(KNOWN[name] for name in names), "histories, met again"), tuple(body))
+
+
+def _percent(share: float | None, error: float | None) -> str:
+    return "–" if share is None or error is None else f"{100 * share:.0f} ± {100 * error:.0f}"
 
 
 def _knowable_figure(rows: Sequence[Row]) -> Figure:
@@ -142,7 +147,8 @@ def _knowable_figure(rows: Sequence[Row]) -> Figure:
         turns = [row["turn"] + 1 for row in own]
         for column, (style, dashes) in _KNOWN_STYLE.items():
             if column in own[0]:
-                value, error = (100 * np.array([row[key] for row in own]) for key in (column, f"{column}_error"))
+                keys = (column, f"{column}_error")
+                value, error = (100 * np.array([row[key] for row in own], dtype=float) for key in keys)
                 line(axes, turns, list(value), style, KNOWN[column], dashes)
                 axes.fill_between(turns, value - error, value + error, color=STYLE[style][1], alpha=0.12)
         finish(axes, name, "turn", "share of the variance, %", turns)
