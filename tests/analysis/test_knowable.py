@@ -92,3 +92,9 @@ def test_the_command_says_it_turn_by_turn(tmp_path: Path, capsys: pytest.Capture
     assert all(row["joint"] <= 1 and "fitted own" in row for row in rows)
     assert summary["figures"] == ["figure-knowable.png"]
     assert "joint history" in (out / "table.md").read_text()
+
+
+def test_more_problems_than_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--parts", "knowable", "--knowable.problems", "999", "--out", str(tmp_path / "known")]
+    assert run(["analyze", "str-build", *SMALL, *flags]) == 2
+    assert "knowable.problems = 999: the task has 320 training problems" in capsys.readouterr().err

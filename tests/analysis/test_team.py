@@ -55,6 +55,7 @@ def test_it_measures_every_variation(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--checkpoint", "update-00000001"], "needs --run"),
         (["--run", "nowhere", "--preset", "quick"], "--model and --preset are for raw teams"),
         (["--lams", "2"], "at most 1"),
+        (["--knowable.episodes", "1"], "at least 2"),
     ],
 )
 def test_bad_values(flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,7 +166,7 @@ def _require_spread(forest: Forest, gamma: float) -> None:
 
 def _play(study: TeamStudy, config: TrainConfig[Any], task: Task, policies: Sequence[Policy]) -> tuple[Forest, Forest]:
     """The pool's episodes, and a greedy one on each of its problems."""
-    problems = first_problems(task, study.problems)
+    problems = first_problems(task, study.problems, "problems")
     jobs = [Job(p, group, sample) for group, p in enumerate(problems) for sample in range(study.episodes)]
     key, longest = ("analyze", study.seed), config.rollout.max_history
     once = [Job(problem, group) for group, problem in enumerate(problems)]
@@ -174,11 +174,11 @@ def _play(study: TeamStudy, config: TrainConfig[Any], task: Task, policies: Sequ
     return sampled, collect(task, policies, once, config.sampling.greedy(), key, longest).forest
 
 
-def first_problems(task: Task, number: int) -> list[Problem]:
-    """The first training problems. Raises ConfigError if there are fewer."""
+def first_problems(task: Task, number: int, option: str) -> list[Problem]:
+    """The first training problems, as many as ``option`` wants. Raises ConfigError if there are fewer."""
     problems = list(task.problems("train"))
     if len(problems) < number:
-        raise ConfigError(f"problems = {number}: the task has {len(problems)} training problems.")
+        raise ConfigError(f"{option} = {number}: the task has {len(problems)} training problems.")
     return problems[:number]
 
 

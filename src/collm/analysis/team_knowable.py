@@ -22,7 +22,7 @@ def team_knowable_rows(study: TeamStudy, config: TrainConfig[Any], task: Task, p
     """One row per turn. Raises ConfigError if the team always earns the same."""
     chosen, key = study.knowable, ("analyze", "knowable", study.seed)
     gamma = task.gamma if config.credit.gamma is None else config.credit.gamma
-    problems = first_problems(task, chosen.problems)
+    problems = first_problems(task, chosen.problems, "knowable.problems")
     jobs = [Job(p, group, sample) for group, p in enumerate(problems) for sample in range(chosen.episodes)]
     rollout = collect(task, policies, jobs, config.sampling, (*key, "met"), config.rollout.max_history)
     histories, effort = met(rollout, task.agents), Effort(chosen.continuations, chosen.attempts)
