@@ -91,7 +91,7 @@ def test_the_command_says_it_turn_by_turn(tmp_path: Path, capsys: pytest.Capture
     assert [row["turn"] for row in rows] == [0, 1]
     assert all(row["joint"] <= 1 and "fitted own" in row for row in rows)
     assert summary["figures"] == ["figure-knowable.png"]
-    assert "joint history" in (out / "table.md").read_text()
+    assert "met again" in (out / "table.md").read_text()
 
 
 def test_more_problems_than_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

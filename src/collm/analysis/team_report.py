@@ -19,23 +19,15 @@ _NOISE = 0.05
 """A bias that random signs reach this often is not told apart from noise."""
 
 
-KNOWN = {
-    "problem": "problem",
-    "own": "own history",
-    "joint": "joint history",
-    "joint − own": "joint − own",
-    "joint − problem": "joint − problem",
-    "fitted own": "critics per agent, fitted",
-    "fitted joint": "central critic, fitted",
+_KNOWN = {
+    "problem": ("magrpo", "-", "the problem"),
+    "own": ("collm-dc", "-", "one agent's history"),
+    "joint": ("collm-cc", "-", "all histories"),
+    "fitted own": ("collm-dc", ":", "critics per agent, fitted"),
+    "fitted joint": ("collm-cc", ":", "central critic, fitted"),
 }
-"""What the shares of ``knowable.py`` are called."""
-_KNOWN_STYLE = {
-    "problem": ("magrpo", "-"),
-    "own": ("collm-dc", "-"),
-    "joint": ("collm-cc", "-"),
-    "fitted own": ("collm-dc", ":"),
-    "fitted joint": ("collm-cc", ":"),
-}
+"""The shares of ``knowable.py``: style, dashes and label of their curves."""
+_KNOWN_COLUMNS = ("problem", "own", "joint", "joint − own", "fitted own", "fitted joint")
 
 
 def team_tables(rows: Sequence[Row]) -> list[Table]:
@@ -125,18 +117,19 @@ def _turns(groups: dict[str, list[Row]]) -> Figure:
 
 
 def _knowable_table(variation: str, rows: Sequence[Row]) -> Table:
-    names = [name for name in KNOWN if name in rows[0]]
     body = []
     for row in rows:
-        shares = (_percent(row[name], row[f"{name}_error"]) for name in names)
-        counts = f"{row['histories']}, {row['again']}"
-        body.append((f"{row['turn'] + 1}", number(row["variance"]), *shares, counts))
-    title = f"{variation}: what can be known of the return, % of its variance, ± standard error over problems"
-    return Table(title, ("turn", "Var G", *(KNOWN[name] for name in names), "histories, met again"), tuple(body))
+        shares = (_percent(row[name], row[f"{name}_error"]) for name in _KNOWN_COLUMNS)
+        body.append((f"{row['turn'] + 1}", number(row["variance"]), *shares, f"{row['again']}/{row['histories']}"))
+    title = (
+        f"{variation}: % of the variance of returns that is known from the problem, one agent's history (own) and all "
+        "(joint), or explained by fitted critics; ± standard error over problems"
+    )
+    return Table(title, ("turn", "Var G", *_KNOWN_COLUMNS, "met again"), tuple(body))
 
 
 def _percent(share: float | None, error: float | None) -> str:
-    return "–" if share is None or error is None else f"{100 * share:.0f} ± {100 * error:.0f}"
+    return "–" if share is None or error is None else f"{100 * share:.0f}±{100 * error:.0f}"
 
 
 def _knowable_figure(rows: Sequence[Row]) -> Figure:
@@ -145,12 +138,11 @@ def _knowable_figure(rows: Sequence[Row]) -> Figure:
     for axes, name in zip(panels[0], names, strict=True):
         own = where(rows, variation=name)
         turns = [row["turn"] + 1 for row in own]
-        for column, (style, dashes) in _KNOWN_STYLE.items():
-            if column in own[0]:
-                keys = (column, f"{column}_error")
-                value, error = (100 * np.array([row[key] for row in own], dtype=float) for key in keys)
-                line(axes, turns, list(value), style, KNOWN[column], dashes)
-                axes.fill_between(turns, value - error, value + error, color=STYLE[style][1], alpha=0.12)
+        for column, (style, dashes, label) in _KNOWN.items():
+            keys = (column, f"{column}_error")
+            value, error = (100 * np.array([row[key] for row in own], dtype=float) for key in keys)
+            line(axes, turns, list(value), style, label, dashes)
+            axes.fill_between(turns, value - error, value + error, color=STYLE[style][1], alpha=0.12)
         finish(axes, name, "turn", "share of the variance, %", turns)
     return figure
 
