@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -21,9 +23,10 @@ def test_targets_and_their_drift_are_the_enumerated_ones(game: Memory) -> None:
     """Both moments, both views; the partner's past is that of the present partner, given what it let one see."""
     jobs = [Job(Problem("only"), 0, sample) for sample in range(3)]
     rollout = collect(game, TEAMS[0], jobs, ONE_TOKEN, ("met",))
-    errors, changes, noise = [], [], []
+    errors, changes = [], []
     for agents in ((0, 1), (0,), (1,)):
-        late = [probe for probe in probes(rollout, agents) if probe.history.turn == 1]
+        # All three are played on with the same draws.
+        late = [dataclasses.replace(one, sample=0) for one in probes(rollout, agents) if one.history.turn == 1]
         assert len(late) == 3
         found = [targets(game, team, late, EFFORT, ONE_TOKEN, 1.0, ("moment", m)) for m, team in enumerate(TEAMS)]
         for place, _ in enumerate(late):
@@ -38,14 +41,12 @@ def test_targets_and_their_drift_are_the_enumerated_ones(game: Memory) -> None:
                 assert target.known
                 mean, error = target.returns[:, 0].mean(), target.returns[:, 0].std(ddof=1) / len(target.returns) ** 0.5
                 errors.append((mean - value) / max(error, 1e-9))
-            noise.append(sum(float(one.returns[:, 0].var(ddof=1)) / len(one.returns) for one in pair))
             changes.append((float(squared_change(*pair)[0]), (exact[1] - exact[0]) ** 2))
     assert np.abs(errors).max() < 4.5
     assert np.sqrt(np.mean(np.square(errors))) < 1.6
     measured, exact_change = np.array(changes).T
     assert exact_change.mean() > 0.01
-    spread = np.sqrt(4 * exact_change * np.array(noise) + 2 * np.square(noise))
-    assert measured.mean() == pytest.approx(exact_change.mean(), abs=3 * np.linalg.norm(spread) / len(spread))
+    assert measured.mean() == pytest.approx(exact_change.mean(), rel=0.3)
 
 
 def test_attempts_count_only_where_the_history_is_met() -> None:
@@ -99,3 +100,15 @@ def test_root_interval_by_hand() -> None:
     value, low, high = root_interval({"joint": 4.0, "joint_error": 1.0, "problems": 3, "spread": 2.0}, "joint")
     assert (value, low) == (1.0, 0.0)
     assert high == pytest.approx(8.303**0.5 / 2, abs=1e-3)
+
+
+def test_histories_of_a_problem_are_played_on_with_draws_of_their_own() -> None:
+    """At the first turn they are the same history; the means of a few continuations differ, and are not those of one."""
+    game = Hidden()
+    rollout = collect(game, TEAMS[0], [Job(Problem("only"), 0, s) for s in range(8)], ONE_TOKEN, ("met",))
+    starts = [probe for probe in probes(rollout, (0, 1)) if probe.history.turn == 0]
+    found = targets(game, TEAMS[0], starts, Effort(16, 16), ONE_TOKEN, 1.0, ("k",))
+    assert len({tuple(target.returns[:, 0]) for target in found}) == len(starts)
+    same = [dataclasses.replace(probe, sample=0) for probe in starts]
+    found = targets(game, TEAMS[0], same, Effort(16, 16), ONE_TOKEN, 1.0, ("k",))
+    assert len({tuple(target.returns[:, 0]) for target in found}) == 1

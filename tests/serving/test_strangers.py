@@ -84,9 +84,9 @@ def is_deep(body: dict[str, Any], handler: BaseHTTPRequestHandler) -> None:
 )
 def test_an_answer_has_limits(reply: Reply, reason: str) -> None:
     started = time.monotonic()
-    found = played(reply, 2.0 if "2 s" in reason else 30.0)
+    found = played(reply, 2.0 if "2 s" in reason else 20.0)
     assert reason in found.missing[0].reason
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 20
 
 
 def test_counts_that_are_none_and_half_characters_lose_no_answer() -> None:
