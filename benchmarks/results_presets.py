@@ -13,8 +13,8 @@ from collm.evaluation import stats
 from collm.evaluation.stats import Estimate
 
 STUDY, SETTING, THIRD = "presets", "str-build", ("str-build-third", "third")
-FIRST, SAMPLED, LAST = "paper", "sampling", "default"
-"""Of the arms: the released settings, those with the sampling of the other preset, and that preset."""
+FIRST, SECOND, SAMPLED, LAST = "paper", "paper-3e-5", "sampling", "default"
+"""Of the arms: the released settings with two learning rates, those with the sampling of the other preset, and that preset."""
 
 
 def block(studies: Mapping[str, Comparison]) -> str:
@@ -62,7 +62,7 @@ def table(found: Comparison) -> Table:
 def lines(found: Comparison) -> list[str]:
     """Final levels against each other: at the same budget, and of a third of it."""
     made = []
-    for other, place in itertools.product((FIRST, SAMPLED), ((SETTING, LAST), THIRD)):
+    for other, place in itertools.product((FIRST, SECOND, SAMPLED), ((SETTING, LAST), THIRD)):
         group, base = found.groups.get(place), found.groups.get((SETTING, other))
         gap = None if group is None or base is None else paired(group, base)
         if group is not None and base is not None and gap is not None:
