@@ -136,16 +136,17 @@ def summary(found: Comparison) -> Iterator[str]:
         clear = [arm for arm, gap in gaps.items() if gap is not None and gap.sign > 0]
         open_ = [arm for arm, gap in gaps.items() if gap is not None and gap.sign == 0]
         above = [arm for arm, gap in gaps.items() if gap is not None and gap.sign < 0]
-        line += f"; higher than {' and '.join(clear)}" if clear else ""
-        line += f"; against {' and '.join(open_)} nothing is decided" if open_ else ""
-        line += f"; on the seeds that both have, lower than {' and '.join(above)}" if above else ""
+        line += f"; higher than {', '.join(clear)}" if clear else ""
+        line += f"; against {', '.join(open_)} nothing is decided" if open_ else ""
+        line += f"; on the seeds that both have, lower than {', '.join(above)}" if above else ""
         yield line + "."
 
 
 def caveats(found: Comparison) -> Iterator[str]:
     """What is missing, and what the numbers cannot say."""
     if missing := found.missing:
-        named = ", ".join(map(str, itertools.islice(missing, _NAMED))) + (" …" if len(missing) > _NAMED else "")
+        named, rest = ", ".join(map(str, itertools.islice(missing, _NAMED))), len(missing) - _NAMED
+        named += f" and {rest:,} more" if rest > 0 else ""
         yield f"{_count(len(missing), 'planned cell')} not finished, and averaged over nowhere: {named}."
     lonely = [f"{g.setting}/{g.arm}" for g in found.groups.values() if len(g.records) == 1]
     if lonely:
