@@ -14,7 +14,7 @@ from collm.evaluation.stats import Estimate
 
 STUDY, SETTING, THIRD = "presets", "str-build", ("str-build-third", "third")
 FIRST, SECOND, SAMPLED, LAST = "paper", "paper-3e-5", "sampling", "default"
-"""Of the arms: the released settings with two learning rates, those with the sampling of the other preset, and that preset."""
+"""Of the arms: the released settings with two learning rates, those with the other preset's sampling, and that preset."""
 
 
 def block(studies: Mapping[str, Comparison]) -> str:

@@ -15,8 +15,13 @@ SMALL = (
     ("b48", "b48-magrpo"),
     ("b48", "magrpo-48"),
     ("b48-magrpo", "magrpo-48"),
+    ("state", "b48"),
+    ("state", "b48-dc"),
+    ("state", "b48-magrpo"),
+    ("state-lam-0.8", "b48"),
+    ("state-lam-0", "b48"),
 )
-"""CoLLM-CC, CoLLM-DC and MAGRPO with updates of 48 episodes; groups of 4 and of 8."""
+"""With updates of 48 episodes: CoLLM-CC, CoLLM-DC and MAGRPO with groups of 4 and of 8; a critic that is told the state."""
 
 SHOWN = ("collm-cc", "lam-0", "lam-0.5", "warmup-0", "b48", "magrpo", "magrpo-48")
 """What the figure shows."""

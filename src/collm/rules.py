@@ -63,6 +63,11 @@ def caveats(config: Any) -> list[str]:
         )
     if config.sampling.top_p < 1 or config.sampling.top_k:
         found.append("sampling.top_p or top_k truncate what is sampled and not what is scored: the gradient is biased.")
+    if config.critic.encoding == "state" and config.credit.lam < 1:
+        found.append(
+            "critic.encoding = state gives histories that lead to one state one value: with credit.lam below 1 the "
+            "advantages lean on what the state tells."
+        )
     if config.policy.length == "mean":
         found.append("policy.length = mean weighs short responses more: that is not the gradient of the return.")
     if config.policy.length == "tokens":
@@ -117,6 +122,8 @@ def _check_critic(critic: CriticSettings, rollout: Any, chosen: Method) -> None:
             "critic.encoding = caches needs rollout.shape = linear: the branches of a tree share their caches. "
             "Use critic.encoding = time-order for trees."
         )
+    if critic.encoding == "state":
+        _check_state_critic(critic, chosen)
     if critic.model is not None and (critic.backbone == "policy" or critic.encoding == "caches"):
         raise ConfigError(
             "critic.model is a network beside the policies, with states of its own. Use critic.backbone = separate and "
@@ -134,6 +141,20 @@ def _check_critic(critic: CriticSettings, rollout: Any, chosen: Method) -> None:
             raise ConfigError(
                 f"critic.backbone = policy with critic.{name} = {getattr(critic, name)}: a value head on the policy reads "
                 f"V at the end of each prompt. Use critic.{name} = {needed}, or critic.backbone = separate."
+            )
+
+
+def _check_state_critic(critic: CriticSettings, chosen: Method) -> None:
+    if chosen.critic != "joint":
+        raise ConfigError(
+            f"critic.encoding = state: the task's state holds what all agents did, and a critic of '{chosen.name}' knows "
+            "one agent's own history only. Use method collm-cc, or critic.encoding = auto."
+        )
+    for name, needed in (("kind", "v"), ("model", None), ("backbone", "separate")):
+        if getattr(critic, name) != needed:
+            raise ConfigError(
+                f"critic.encoding = state with critic.{name} = {getattr(critic, name)}: what reads the state is a small "
+                f"network of its own for V. Leave critic.{name} out, or use critic.encoding = time-order."
             )
 
 

@@ -93,6 +93,7 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"critic": {"target": "polyak", "kind": "q"}, "policy": {"kl": "reward"}, "credit": {"target_lam": 1.0}},
     ),
     "caches and a hard target": ("collm-cc", {"critic": {"encoding": "caches", "target": "hard", "target_every": 2}}),
+    "states and a slow critic": ("collm-cc", {"critic": {"encoding": "state", "target": "polyak"}}),
     "a value head on the policy": ("ac", {"critic": {"backbone": "policy"}}),
     "trees": ("marloo", {"rollout": {"samples": 2, "shape": "tree-cross"}, "env_steps": 350}),
     "running means and a KL in the loss": ("magrpo", {"rollout": {"samples": 2}, "policy": {"kl": "loss"}}),

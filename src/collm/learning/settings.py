@@ -75,11 +75,12 @@ class CriticSettings:
 
     kind: Literal["v", "q"] = "v"
     """V(h): advantages from the rewards and V. Or V and Q(h, a): the advantage is Q − V."""
-    encoding: Literal["auto", "time-order", "prompts", "caches"] = "auto"
+    encoding: Literal["auto", "time-order", "prompts", "caches", "state"] = "auto"
     """How a critic reads histories: in order of time, one pass for all turns; as the released code does, the agents'
     prompts one behind the other, again at every turn; or by a value query over the agents' own key/value caches, where
     nothing is encoded again (they stay in memory until the update is done). auto: caches for linear rollouts of one small
-    model, time-order for everything else."""
+    model, time-order for everything else. state: a small network that reads no history but the task's own state (its score
+    and components so far, and the turn), for methods with one critic; more critic.epochs cost nothing there."""
     backbone: Literal["separate", "policy"] = "separate"
     """A network of its own, or a value head on the policy's states, learned in the policy's own steps (only for a critic
     of one agent's own history; critic.epochs and critic.minibatches are then those of the warm-up)."""

@@ -18,6 +18,7 @@ from collm.rollout.forest import Decision, Forest, Transcript
 from collm.rollout.path import Episode, History, Job, Path, context_limit, require_room
 from collm.rollout.referee import begin, execute, inside_task, prepare
 from collm.rollout.sampling import Sampling
+from collm.rollout.standing import Standing
 from collm.rollout.table import Table
 from collm.tasks.protocol import Move, Step, Task
 
@@ -71,6 +72,7 @@ def collect(
     branching: Branching | None = None,
     keep_caches: bool = False,
     engine: Engine = HF,
+    standing: Standing | None = None,
 ) -> Rollout:
     """Play every job to its end: as one episode, or with ``branching`` as one tree.
 
@@ -81,7 +83,8 @@ def collect(
 
     An episode whose next turn might not fit into ``max_history`` tokens (default: the model's context) is cut from
     outside: truncated, with its next observation kept. With ``keep_caches`` the transcripts of a linear rollout keep what
-    the policies' caches hold of them. Raises TaskError for an exception inside the task.
+    the policies' caches hold of them; with ``standing`` the forest keeps what it says of all states. Raises TaskError for
+    an exception inside the task.
 
     A job's ``history`` is lived through again before play is free, in linear rollouts. Nobody sampled its responses, so
     their log-probabilities are NaN: such a forest is for measuring, not for learning.
@@ -90,7 +93,7 @@ def collect(
         raise ValueError("the branches of a tree share their rows: caches are kept of linear rollouts only.")
     if branching and any(job.history for job in jobs):
         raise ValueError("a tree begins at the root: histories are lived through in linear rollouts only.")
-    collection = _Collection(task, policies, jobs, sampling, key, max_history, branching, engine)
+    collection = _Collection(task, policies, jobs, sampling, key, max_history, branching, engine, standing)
     rollout = collection.run()
     if keep_caches:
         for table in collection.tables:
@@ -134,8 +137,9 @@ class _Collection:
         max_history: int | None,
         branching: Branching | None,
         engine: Engine,
+        standing: Standing | None,
     ) -> None:
-        self.engine = engine
+        self.engine, self.standing = engine, standing
         self.task, self.policies, self.sampling, self.key, self.branching = task, policies, sampling, key, branching
         self.limit = context_limit(policies, max_history)
         self.joint_actions = branching.joint(task.agents) if branching else [(0,) * task.agents]
@@ -246,8 +250,10 @@ class _Collection:
         episode, turn = path.episode, path.turn
         step, rewards = execute(self.task, episode.job.problem, episode.state, joint.texts, turn)
         cut = False if step.terminated else self._observe(path, step, joint)
+        truncated = (step.truncated or cut) and not step.terminated
         self.nodes.append(
             {
+                **self._stood(path, step, truncated),
                 "problem": episode.job.group,
                 "path": path.number,
                 "parent": path.node,
@@ -255,7 +261,7 @@ class _Collection:
                 "group": group,
                 "rewards": rewards,
                 "terminated": step.terminated,
-                "truncated": (step.truncated or cut) and not step.terminated,
+                "truncated": truncated,
                 "decision": decisions,
             }
         )
@@ -265,9 +271,18 @@ class _Collection:
         episode.rewards.append(rewards)
         episode.info.append(step.info)
         episode.ended = step.ended or cut
-        episode.cut = self.nodes[-1]["truncated"]
+        episode.cut = truncated
         if step.observations is not None and not episode.ended:
             episode.observations.append(step.observations)
+
+    def _stood(self, path: Path, step: Step, truncated: bool) -> dict[str, np.ndarray]:
+        """How things stood before a step, and how they stand behind one that was cut."""
+        if self.standing is None:
+            return {}
+        problem, turn = path.episode.job.problem, path.turn
+        states = self.standing.of(problem, path.episode.state, turn)
+        beyond = self.standing.of(problem, step.state, turn + 1) if truncated else np.zeros_like(states)
+        return {"states": states, "beyond": beyond}
 
     def _observe(self, path: Path, step: Step, joint: Joint) -> bool:
         """Append the next observations; True if some agent's next turn might not fit, or the job's history is left."""
@@ -295,4 +310,6 @@ class _Collection:
             decision=column("decision", np.int64, agents),
             decisions=tuple(self.decisions),
             transcripts=tuple(transcript for path in self.paths for transcript in path.transcripts),
+            states=column("states", float, self.standing.width) if self.standing else None,
+            beyond=column("beyond", float, self.standing.width) if self.standing else None,
         )

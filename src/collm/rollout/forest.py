@@ -92,6 +92,10 @@ class Forest:
     """(nodes, agents) index into ``decisions``."""
     decisions: tuple[Decision, ...]
     transcripts: tuple[Transcript, ...]
+    states: np.ndarray | None = None
+    """(nodes, numbers): what the task says of the state before the joint action. Kept only for critics that read it."""
+    beyond: np.ndarray | None = None
+    """(nodes, numbers): the same behind a truncated node, 0 elsewhere."""
 
     def __len__(self) -> int:
         return len(self.turn)

@@ -169,6 +169,13 @@ class Task(abc.ABC):
             raise ValueError(f"ceiling = {ceiling} must be above floor = {floor}, or there is no score")
         return 100.0 * (self.final(problem, state) - floor) / (ceiling - floor)
 
+    def standing(self, problem: Problem, state: Any) -> Mapping[str, float]:
+        """How things stand in a state, in named numbers: what a central critic with ``critic.encoding = state`` is told.
+
+        Hidden parts of the state may be among them; agents never see them.
+        """
+        return {"score": self.score(problem, state) / 100.0, **self.components(problem, state)}
+
     def best_plan(self, problem: Problem) -> Sequence[JointAction] | None:
         """Canonical joint actions, turn by turn, that reach R_max; None where the task has no such plan."""
         return None

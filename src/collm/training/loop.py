@@ -14,6 +14,7 @@ from collm.errors import DivergedError
 from collm.evaluation.evaluate import evaluate
 from collm.learning.cache_critic import CacheCritic
 from collm.learning.reference import with_kl_in_reward
+from collm.learning.state_critic import StateCritic
 from collm.randomness import generator
 from collm.rollout.collector import Job, Rollout, collect
 from collm.rollout.forest import Forest
@@ -82,6 +83,7 @@ class Trainer:
         key = ("rollout", config.seed, update)
         jobs, longest = self.jobs(update), config.rollout.max_history
         keep = any(isinstance(critic, CacheCritic) for critic in parts.learner.critics)
+        standing = next((one.standing for one in parts.learner.critics if isinstance(one, StateCritic)), None)
         rollout = collect(
             parts.task,
             parts.policies,
@@ -92,6 +94,7 @@ class Trainer:
             config.rollout.branching(),
             keep,
             parts.engine,
+            standing,
         )
         if not parts.method.greedy:
             return rollout, None
