@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -150,3 +152,24 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     for command in COMMANDS:
         assert status([command, "--help"]) == 0
         assert "usage: collm" in capsys.readouterr().out
+
+
+AT_ONCE = ("train", "eval", "compare", "report", "play", "export", "tasks", "methods")
+"""Commands whose help, and whose refusal of a mistyped option, does not wait for torch."""
+LOADED = """
+import contextlib, io, sys
+from collm.cli import run
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    for arguments in ([sys.argv[1], "--help"], [sys.argv[1], "--mistyped"]):
+        with contextlib.suppress(SystemExit):
+            run(arguments)
+print(*({"torch", "transformers", "scipy", "matplotlib"} & sys.modules.keys()))
+"""
+
+
+def test_help_and_refusals_come_at_once() -> None:
+    processes = {
+        name: subprocess.Popen([sys.executable, "-c", LOADED, name], stdout=subprocess.PIPE, text=True)
+        for name in AT_ONCE
+    }
+    assert {name: process.communicate()[0].strip() for name, process in processes.items()} == dict.fromkeys(AT_ONCE, "")

@@ -203,6 +203,18 @@ class SystemLater(Total):
         return dataclasses.replace(step, observations=step.observations and later)
 
 
+class LostFromTheStart(Total):
+    """What it says of a state needs a turn that was played."""
+
+    def standing(self, problem: Problem, state: Any) -> Mapping[str, float]:
+        return {"mean": float(state["said"].sum()) / state["turn"], "turn": state["turn"]}
+
+
+class Vague(Total):
+    def standing(self, problem: Problem, state: Any) -> Mapping[str, Any]:
+        return {"how": "well" if state["turn"] else 0.0}
+
+
 class NotANumber(Total):
     def step(self, problem: Problem, state: Any, actions: JointAction) -> Step:
         return dataclasses.replace(super().step(problem, state, actions), reward=float("nan"))
@@ -243,6 +255,8 @@ BROKEN: list[tuple[Callable[[], Task], str]] = [
     (Mute, "problem '1', turn 0: the observation of agent 0 is empty"),
     (Lonely, "problem '1', turn 0: 1 observations for 2 agents"),
     (SystemLater, "problem '1', turn 0, trying empty actions: the observation of agent 0 has role 'system'"),
+    (LostFromTheStart, "problem '1', turn 0: standing raised ZeroDivisionError"),
+    (Vague, "problem '1', turn 0, trying empty actions: standing 'how' = 'well' is not finite"),
     (NotANumber, "problem '1', turn 0, trying empty actions: the reward nan is not a finite number"),
     (Undeclared, "a reward per agent needs per_agent_rewards = True"),
     (OneRewardShort, "the reward (0.0,) is not a tuple of 2 numbers"),

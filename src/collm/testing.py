@@ -27,7 +27,7 @@ def check_task(task: Task, problems_per_split: int = 8) -> None:
     * the splits are the same every time, without duplicates, and train shares no problem with the other two;
     * ``reset`` and ``step`` are pure: equal results when asked again, at once or later and in another order,
       and no argument is changed;
-    * observations, rewards and components have the promised shapes and are finite;
+    * observations, rewards, components and what ``standing`` tells have the promised shapes and are finite;
     * an episode ends after at most ``turns`` turns, and has observations exactly as long as it goes on;
     * the floor lies below the ceiling and no final above it; empty actions score 0, the best plan scores 100;
     * no action text, however malformed, raises.
@@ -179,6 +179,9 @@ def _checked_start(place: _Place, problem: Problem) -> Start:
         place.require(_same(start, again), f"reset(seed={seed}) differs when called again")
         place.require(_same(kept, problem), "reset changed the problem")
         _check_observations(place, start.observations, first=True)
+        with place.calling("standing"):
+            standing = place.task.standing(problem, start.state)
+        _check_named(place, "standing", standing)
     return start
 
 
@@ -220,13 +223,14 @@ def _checked_step(place: _Place, problem: Problem, state: Any, actions: JointAct
     place.require(_same(step, again), "step differs when called again with the same arguments")
     _check_step(place, step)
     kept_after = copy.deepcopy(step.state)
-    with place.calling("final, score, paper_score or components"):
+    with place.calling("final, score, paper_score, components or standing"):
         final = task.final(problem, step.state)
         numbers = [final, task.score(problem, step.state), task.paper_score(problem, step.state)]
-        parts = task.components(problem, step.state)
+        parts, standing = task.components(problem, step.state), task.standing(problem, step.state)
     place.require(all(map(_is_finite, numbers)), f"final, score or paper_score is not finite: {numbers}")
-    _check_components(place, parts)
-    place.require(_same(kept_after, step.state), "final, score, paper_score or components changed the state")
+    _check_named(place, "component", parts)
+    _check_named(place, "standing", standing)
+    place.require(_same(kept_after, step.state), "final, score, paper_score, components or standing changed the state")
     ceiling = task.ceiling(problem)
     place.require(final <= ceiling + _TOLERANCE, f"the final {final} exceeds the ceiling {ceiling}")
     return _Taken(place, problem, state, list(actions), step, final)
@@ -241,7 +245,7 @@ def _check_step(place: _Place, step: Step) -> None:
         place.require(not isinstance(step.reward, tuple), "a reward per agent needs per_agent_rewards = True")
     rewards = step.reward if isinstance(step.reward, tuple) else (step.reward,)
     place.require(all(map(_is_finite, rewards)), f"the reward {step.reward!r} is not a finite number")
-    _check_components(place, step.components)
+    _check_named(place, "component", step.components)
     last = place.turn == task.turns - 1
     place.require(step.ended or not last, f"the episode goes on after its last turn (turns = {task.turns})")
     if step.terminated:
@@ -251,11 +255,11 @@ def _check_step(place: _Place, step: Step) -> None:
         _check_observations(place, step.observations, first=False)
 
 
-def _check_components(place: _Place, components: object) -> None:
-    place.require(isinstance(components, Mapping), "components are not a mapping")
-    assert isinstance(components, Mapping)
-    for name, value in components.items():
-        place.require(isinstance(name, str) and _is_finite(value), f"component {name!r} = {value!r} is not finite")
+def _check_named(place: _Place, kind: str, found: object) -> None:
+    place.require(isinstance(found, Mapping), f"{kind}: {found!r:.80} is not a mapping")
+    assert isinstance(found, Mapping)
+    for name, value in found.items():
+        place.require(isinstance(name, str) and _is_finite(value), f"{kind} {name!r} = {value!r} is not finite")
 
 
 def _is_finite(value: object) -> bool:

@@ -19,8 +19,8 @@ from collm.learning.readings import Reading
 from collm.learning.settings import CriticSettings, PolicySettings
 from collm.models.policy import Policy
 from collm.rollout.collector import Job, collect
+from collm.rollout.distribution import log_distribution
 from collm.rollout.forest import Forest
-from collm.rollout.sampling import log_distribution
 from tests.games import ONE_TOKEN, Memory, choice, game_chat, game_policy
 
 FAST = CriticSettings(lr=2e-3, epochs=4, minibatches=8)

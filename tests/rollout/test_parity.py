@@ -13,8 +13,9 @@ from collm.learning.settings import CriticSettings
 from collm.models.policy import Policy
 from collm.rollout.branching import Branching
 from collm.rollout.collector import Job, Rollout, collect
+from collm.rollout.distribution import log_distribution
 from collm.rollout.forest import Forest
-from collm.rollout.sampling import Sampling, log_distribution
+from collm.rollout.sampling import Sampling
 from collm.tasks import Task
 from tests.games import numbered
 

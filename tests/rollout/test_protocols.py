@@ -15,8 +15,10 @@ from collm.models.base import Base
 from collm.models.chat import ChatFormat
 from collm.models.policy import Policy, copies
 from collm.rollout.collector import Job, collect
-from collm.rollout.protocols import PROTOCOLS, Play, find_protocol, play
+from collm.rollout.protocols import PROTOCOLS, find_protocol
 from collm.rollout.sampling import Sampling
+from collm.rollout.talk import Play
+from collm.rollout.voices import play
 from collm.tasks import Problem, Task, replay
 from tests.games import ONE_TOKEN, WORDS, Memory, choice, game_chat, game_policy
 

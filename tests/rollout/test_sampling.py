@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from collm.randomness import generator, uniforms
-from collm.rollout.sampling import Sampling, draw, log_distribution, log_probability
+from collm.rollout.distribution import draw, log_distribution, log_probability
+from collm.rollout.sampling import Sampling
 
 LOGITS = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
 

@@ -17,8 +17,9 @@ from collm.models.policy import Policy
 from collm.randomness import uniforms
 from collm.rollout.branching import Branching
 from collm.rollout.collector import Job, Rollout, collect
+from collm.rollout.distribution import draw
 from collm.rollout.forest import Forest
-from collm.rollout.sampling import Sampling, draw
+from collm.rollout.sampling import Sampling
 from collm.tasks import Message, Problem, Start, Step, Task
 from tests.conftest import untrained_policy
 from tests.games import Game, game_chat, game_policy

@@ -7,18 +7,22 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tyro
 
 from collm.config import from_saved
 from collm.errors import ConfigError
-from collm.models.policy import Policy, notes
 from collm.tasks.protocol import Task
 from collm.training.metrics import to_json
 from collm.training.run_folder import RunFolder
 
+if TYPE_CHECKING:
+    from collm.models.policy import Policy
+
 T = TypeVar("T")
+AGENTS = "--agents"
+"""The flag of `eval` and `play` behind which agents are named that live elsewhere."""
 CONFIG = (tyro.conf.FlagCreatePairsOff,)
 
 
@@ -67,7 +71,12 @@ def note(text: str) -> None:
 
 def say_notes(task: Task, policies: Sequence[Policy] = ()) -> None:
     """What the task and the models want a person to know, on standard error."""
-    for line in [*task.notes(), *notes(policies)]:
+    lines = [*task.notes()]
+    if policies:
+        from collm.models.policy import notes
+
+        lines += notes(policies)
+    for line in lines:
         note(line)
 
 

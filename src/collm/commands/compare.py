@@ -8,19 +8,20 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.console import Console
 from rich.live import Live
 
 from collm.commands.common import note, parse, print_json
-from collm.comparison.progress import live_table, plain_line
-from collm.comparison.runner import Runner, Status, begun
 from collm.comparison.study import Cell, Study, read_study, require_values, simple
 from collm.config import read_yaml
 from collm.errors import ConfigError
 from collm.options import Range, check
+
+if TYPE_CHECKING:
+    from collm.comparison.runner import Runner, Status
 
 _FREE = 2.0
 """The live table is drawn anew this often, per second: cells write a line of metrics about every second."""
@@ -70,6 +71,9 @@ def main(arguments: Sequence[str]) -> int:
     study = _study(command, arguments)
     study.check()
     chosen = _chosen(study, command.only)
+    # What runs cells takes seconds to load: nobody who asks for help or mistypes a plan waits for it.
+    from collm.comparison.runner import Runner, begun
+
     runner = Runner(study, folder, chosen)
     jobs = command.jobs or max(1, (os.cpu_count() or 1) // study.threads)
     try:
@@ -121,6 +125,8 @@ def _begins(cell: Cell, part: str) -> bool:
 
 
 def _run(runner: Runner, jobs: int) -> bool:
+    from collm.comparison.progress import live_table, plain_line
+
     signal.signal(signal.SIGTERM, _as_interrupt)
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:

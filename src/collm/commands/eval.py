@@ -10,14 +10,9 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from collm.commands import eval_remote
-from collm.commands.common import has, parse, print_json, say_notes
-from collm.commands.remote import FLAG
-from collm.commands.scores import table
+from collm.commands.common import AGENTS, has, parse, print_json, say_notes
 from collm.errors import ConfigError
-from collm.evaluation.evaluate import evaluate
 from collm.options import Range, check
-from collm.training.load import load_team
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +37,17 @@ class EvalCommand:
 
 
 def main(arguments: Sequence[str]) -> int:
-    if has(arguments, FLAG):
+    if has(arguments, AGENTS):
+        from collm.commands import eval_remote
+
         return eval_remote.main(arguments)
     command = parse(EvalCommand, "eval", arguments)
     check(command)
+    # What plays takes seconds to load: nobody who asks for help or mistypes an option waits for it.
+    from collm.commands.scores import table
+    from collm.evaluation.evaluate import evaluate
+    from collm.training.load import load_team
+
     config, task, policies = load_team(command.run, command.checkpoint)
     say_notes(task, policies)
     problems = list(task.problems(command.split))[: command.problems]

@@ -10,7 +10,6 @@ from typing import Annotated
 import tyro
 
 from collm.commands.common import note, parse, print_json
-from collm.serving.export import export_team, team_command
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +31,9 @@ class ExportCommand:
 
 def main(arguments: Sequence[str]) -> int:
     command = parse(ExportCommand, "export", arguments)
+    # What reads models takes seconds to load: nobody who asks for help or mistypes an option waits for it.
+    from collm.serving.export import export_team, team_command
+
     found = export_team(command.run, command.out, command.merge, command.checkpoint)
     for line in found.notes:
         note(line)

@@ -5,25 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
-from collm import machine
-from collm.commands import play_remote
-from collm.commands.common import has, parse, peek, print_json, say_notes
-from collm.commands.remote import FLAG
+from collm.commands.common import AGENTS, has, parse, peek, print_json, say_notes
 from collm.commands.watch import check_paths, record, show, write
 from collm.errors import ConfigError
-from collm.models.loading import load_raw
-from collm.models.policy import Policy
 from collm.options import Range
 from collm.randomness import integer
-from collm.rollout.collector import Episode, Job, collect
+from collm.rollout.path import Episode, Job
 from collm.rollout.sampling import Sampling
 from collm.tasks.protocol import Problem, Task, team_rewards
 from collm.tasks.registry import default_options, make_task, task_class
-from collm.training.load import load_team
+
+if TYPE_CHECKING:
+    from collm.models.policy import Policy
 
 TaskOptions = TypeVar("TaskOptions")
 
@@ -60,7 +57,9 @@ class PlayCommand(Generic[TaskOptions]):
 
 
 def main(arguments: Sequence[str]) -> int:
-    if has(arguments, FLAG):
+    if has(arguments, AGENTS):
+        from collm.commands import play_remote
+
         return play_remote.main(arguments)
     command, task, policies, sampling = _parsed(arguments)
     check_paths(command.png, command.export)
@@ -81,6 +80,8 @@ def _parsed(arguments: Sequence[str]) -> tuple[PlayCommand[Any], Task, list[Poli
     if run is not None:
         if peek(arguments, "--team") == "best":
             raise ConfigError("--team best and --run exclude each other.")
+        from collm.training.load import load_team
+
         config, task, policies = load_team(Path(run))
         if names and names[0] != config.task_name:
             raise ConfigError(f"the run {run} plays '{config.task_name}', not '{names[0]}'.")
@@ -95,10 +96,17 @@ def _parsed(arguments: Sequence[str]) -> tuple[PlayCommand[Any], Task, list[Poli
     if command.task_name != name:
         task_class(command.task_name)
         raise ConfigError(f"name the task first: collm play {command.task_name} …")
-    machine.prepare()
     task = make_task(command.task_name, command.task)
-    policies = [load_raw(command.model)] * task.agents if command.team == "model" else []
-    return command, task, policies, Sampling()
+    return command, task, _raw(command.model, task.agents) if command.team == "model" else [], Sampling()
+
+
+def _raw(model: str, agents: int) -> list[Policy]:
+    # What plays takes seconds to load: nobody who asks for help, or for the canonical plan, waits for it.
+    from collm import machine
+    from collm.models.loading import load_raw
+
+    machine.prepare()
+    return [load_raw(model)] * agents
 
 
 def _form(task_options: type) -> type[PlayCommand[Any]]:
@@ -110,6 +118,8 @@ def _play(
 ) -> Episode:
     if not policies:
         return _best(task, problem)
+    from collm.rollout.collector import collect
+
     chosen = sampling.greedy() if command.greedy else sampling
     return collect(task, policies, [Job(problem, 0)], chosen, ("play", command.seed)).episodes[0]
 

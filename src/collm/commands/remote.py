@@ -11,7 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
-from collm.commands.common import has, key_of, parse, say_notes
+from collm.commands.common import AGENTS, has, key_of, parse, say_notes
 from collm.errors import ConfigError
 from collm.options import Range, check, from_mapping
 from collm.rollout.protocols import Protocol, find_protocol
@@ -25,7 +25,6 @@ from collm.tasks.protocol import Task
 from collm.tasks.registry import default_options, make_task, single_form
 
 TaskOptions = TypeVar("TaskOptions")
-FLAG = "--agents"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +68,7 @@ def opened(form: type[RemoteCommand[Any]], name: str, arguments: Sequence[str]) 
     """
     names = [argument for argument in arguments[:1] if not argument.startswith("-")]
     if not names or Path(names[0]).is_dir() or has(arguments, "--run"):
-        raise ConfigError(f"{FLAG} takes a task, and no run: collm {name} TASK {FLAG} URL URL …")
+        raise ConfigError(f"{AGENTS} takes a task, and no run: collm {name} TASK {AGENTS} URL URL …")
     first = _parsed(form, name, arguments, default_options(names[0]), Sampling())
     check(first.remote, "remote.")
     with seated(first.agents, first.remote, key_of(first.remote.key_variable, "--remote.key_variable")) as seats:
@@ -105,7 +104,7 @@ def _parsed(
     own: Any = form[type(options)]  # type: ignore[index]
     found: RemoteCommand[Any] = parse(own, name, arguments, form(task=options, agents=(), sampling=sampling))
     if not found.agents:
-        raise ConfigError(f"{FLAG} names none: give one URL for each agent, in the task's order.")
+        raise ConfigError(f"{AGENTS} names none: give one URL for each agent, in the task's order.")
     return found
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from collm.commands.common import parse, print_json
-from collm.comparison import records
-from collm.comparison.data import Comparison
-from collm.comparison.report import write, write_report
 from collm.comparison.study import FILE
 from collm.errors import ConfigError
 from collm.options import check
+
+if TYPE_CHECKING:
+    from collm.comparison.records import Record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,10 @@ def main(arguments: Sequence[str]) -> int:
     check(command)
     if not command.paths:
         raise ConfigError("name at least one run folder, or the folder of a comparison.")
+    # What draws takes seconds to load: nobody who asks for help or mistypes an option waits for it.
+    from collm.comparison.data import Comparison
+    from collm.comparison.report import write, write_report
+
     first = command.paths[0]
     out = command.out or first / "report"
     line = " ".join(["collm report", *map(str, command.paths)])
@@ -59,11 +63,13 @@ def is_comparison(path: Path) -> bool:
     )
 
 
-def of_runs(paths: Sequence[Path]) -> list[tuple[records.Record, Path]]:
+def of_runs(paths: Sequence[Path]) -> list[tuple[Record, Path]]:
     """The records of runs. Runs of one method that differ in more than the seed are arms of their own, named as their
     folders."""
+    from collm.comparison import records
+
     found = [(records.of_run(path), path) for path in dict.fromkeys(paths)]
-    configs: dict[str, list[records.Record]] = {}
+    configs: dict[str, list[Record]] = {}
     for record, _ in found:
         configs.setdefault(record["arm"], []).append(record)
     for record, path in found:
@@ -73,9 +79,9 @@ def of_runs(paths: Sequence[Path]) -> list[tuple[records.Record, Path]]:
     return found
 
 
-def _twice(record: records.Record, others: Sequence[records.Record]) -> bool:
+def _twice(record: Record, others: Sequence[Record]) -> bool:
     return sum(_key(other) == _key(record) for other in others) > 1
 
 
-def _key(record: records.Record) -> tuple[str, str, int]:
+def _key(record: Record) -> tuple[str, str, int]:
     return record["setting"], record["arm"], record["seed"]

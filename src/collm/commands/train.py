@@ -17,7 +17,6 @@ from collm.methods import method as find_method
 from collm.rules import refuse_unused
 from collm.tasks.registry import task_class
 from collm.training.display import make_display
-from collm.training.run import Interrupted, resume, train
 from collm.training.run_folder import RunFolder, default_path
 
 TaskOptions = TypeVar("TaskOptions")
@@ -47,6 +46,9 @@ class TrainCommand(Generic[TaskOptions]):
 
 def main(arguments: Sequence[str]) -> int:
     command = _parsed(arguments)
+    # What trains takes seconds to load: nobody who asks for help or mistypes an option waits for it.
+    from collm.training.run import Interrupted, resume, train
+
     display, settings = make_display(command.quiet), command.settings
     out = command.resume or command.out or default_path(settings.task_name, settings.method, settings.seed)
     try:

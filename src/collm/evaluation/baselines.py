@@ -14,8 +14,10 @@ from collm.evaluation.stats import paired_interval
 from collm.models.policy import Policy
 from collm.randomness import Key
 from collm.rollout.collector import Job, at_once
-from collm.rollout.protocols import Play, Protocol, play
+from collm.rollout.protocols import Protocol
 from collm.rollout.sampling import Sampling
+from collm.rollout.talk import Play
+from collm.rollout.voices import play
 from collm.tasks.protocol import Problem, Task
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from collm.rollout.sampling import picked, picked_gradient
+from collm.rollout.distribution import picked, picked_gradient
 
 AT_ONCE = 1 << 20
 """Logits that are made at once: 4 MiB in fp32, which stay close to the processor; but never fewer than ``ROWS`` rows."""

@@ -13,8 +13,8 @@ from collm.learning.batching import micro_batches, padded
 from collm.learning.head import KEPT, parts, scores
 from collm.learning.shared import Trie, alike, grown, worth_sharing
 from collm.models.policy import Policy
+from collm.rollout.distribution import log_distribution, log_probability
 from collm.rollout.forest import Decision, Forest, Transcript
-from collm.rollout.sampling import log_distribution, log_probability
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,9 @@ import torch
 
 from collm.models.cache import RowCache
 from collm.models.policy import Policy
+from collm.rollout.distribution import draw
 from collm.rollout.networks import network_of
-from collm.rollout.sampling import Sampling, draw
+from collm.rollout.sampling import Sampling
 
 _SWEEP = 8
 """The batch is made smaller once at least one in this many of its rows would leave it."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collm.errors import ConfigError
-from collm.models.policy import Policy
 from collm.rollout.forest import Transcript
 from collm.tasks.protocol import Observation, Problem
+
+if TYPE_CHECKING:
+    from collm.models.policy import Policy
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from collm.errors import CheckpointError
+from collm.training.files import sync_folder, write_durably
 from collm.training.metrics import to_plain
 
 FORMAT = 1
@@ -153,23 +154,6 @@ def discard_after(folder: Path, update: int) -> None:
     for path in available(folder):
         if _update_of(path) > update:
             _remove(path)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file and force it to the disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Force the names in a folder to the disk; without it a rename may not survive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write(partial: Path, update: int, tensors: Mapping[str, torch.Tensor], state: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from collm.errors import ConfigError, RunExistsError
-from collm.training.checkpoint import sync_folder, write_durably
+from collm.training.files import sync_folder, write_durably
 from collm.training.metrics import to_json
 
 CONFIG = "config.yaml"
