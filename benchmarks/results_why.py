@@ -18,12 +18,13 @@ SMALL = (
     ("state", "b48"),
     ("state", "b48-dc"),
     ("state", "b48-magrpo"),
+    ("state", "magrpo-48"),
     ("state-lam-0.8", "b48"),
     ("state-lam-0", "b48"),
 )
 """With updates of 48 episodes: CoLLM-CC, CoLLM-DC and MAGRPO with groups of 4 and of 8; a critic that is told the state."""
 
-SHOWN = ("collm-cc", "lam-0", "lam-0.5", "warmup-0", "b48", "magrpo", "magrpo-48")
+SHOWN = ("collm-cc", "lam-0", "lam-0.5", "warmup-0", "b48", "state", "magrpo", "magrpo-48")
 """What the figure shows."""
 
 
