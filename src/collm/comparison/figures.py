@@ -59,9 +59,11 @@ class Drawer:
         return len(self.found.arms) <= _NAMED
 
     def all(self) -> Iterator[Drawn]:
-        """Every figure that there is something for."""
+        """Every figure that there is something for; one arm alone is not compared."""
         self.out.mkdir(parents=True, exist_ok=True)
-        yield self._bars()
+        several = len(self.found.groups) > 1
+        if several:
+            yield self._bars()
         trained = [s for s in self.found.settings if any(group.trained for group in self.found.of(s))]
         if not trained:
             return
@@ -73,7 +75,8 @@ class Drawer:
         if any(gaps.values()):
             yield self._pairs({setting: found for setting, found in gaps.items() if found})
         yield self._inside(trained)
-        yield self._hardened()
+        if several:
+            yield self._hardened()
 
     def _sheet(self, settings: Sequence[str], title: str, lines: int = 0) -> tuple[Figure, list[Axes]]:
         """A panel per setting, each high enough for so many lines of text beside it."""
