@@ -21,6 +21,7 @@ SMALL = (
     ("state", "magrpo-48"),
     ("state-lam-0.8", "b48"),
     ("state-lam-0", "b48"),
+    ("state-lam-0", "b48-lam-0"),
 )
 """With updates of 48 episodes: CoLLM-CC, CoLLM-DC and MAGRPO with groups of 4 and of 8; a critic that is told the state."""
 
