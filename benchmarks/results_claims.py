@@ -92,13 +92,12 @@ def _samples(found: Comparison) -> list[tuple[str, ...]]:
     whole = [seed for seed in common if not math.isinf(times[0][seed]) and not math.isinf(times[1][seed])]
     if len(whole) < 2:
         return []
-    logs = stats.mean([math.log(times[0][seed] / times[1][seed]) for seed in whole])
-    low, high = math.exp(logs.low or 0.0), math.exp(logs.high or 0.0)
-    verdict = SUPPORTED if low > 1 else AGAINST if high < 1.1 else UNDECIDED
+    gap = stats.ratio([times[0][seed] for seed in whole], [times[1][seed] for seed in whole])
+    verdict = SUPPORTED if (gap.low or 0.0) > 1 else AGAINST if (gap.high or math.inf) < 1.1 else UNDECIDED
     verdict = waiting(len(common), FLAGSHIP_SEEDS) or verdict
     text = (
-        f"flagship, env steps to a training score of 80, magrpo / collm-cc: {math.exp(logs.value):.2f} "
-        f"[{low:.2f}, {high:.2f}], {len(whole)} of {len(common)} paired seeds (both got there)"
+        f"flagship, env steps to a training score of 80, magrpo / collm-cc: {gap.text('.2f')}, "
+        f"{len(whole)} of {len(common)} paired seeds (both got there)"
     )
     return [("Monte Carlo needs many more samples than CoLLM-CC", text, verdict)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -70,7 +71,30 @@ def lines(found: Comparison) -> list[str]:
                 f"`default` with {group.budget:,} env steps − `{other}` with {base.budget:,}: {_text(gap)} points, "
                 f"{gap.seeds} paired seeds{verdict(gap)}."
             )
+    made += [line for other in (FIRST, SECOND) if (line := _reached(found, other))]
     return made
+
+
+def _reached(found: Comparison, other: str) -> str:
+    """When in its training the last preset first reached, seed by seed, the final level of another arm."""
+    group, base = found.groups.get((SETTING, LAST)), found.groups.get((SETTING, other))
+    if group is None or base is None:
+        return ""
+    levels = dict(zip(base.seeds, base.scores, strict=True))
+    times = {
+        seed: stats.steps_to(steps, scores, levels[seed])
+        for seed, (steps, scores) in zip(group.seeds, group.curve("score"), strict=True)
+        if seed in levels
+    }
+    there = [time for time in times.values() if math.isfinite(time)]
+    if not there:
+        return ""
+    share = stats.ratio(there, [float(base.budget)] * len(there))
+    seeds = f"{len(there)} of {len(times)} paired seeds{'' if len(there) == len(times) else '; the others never do'}"
+    return (
+        f"The training score of `{LAST}` first reaches the final level of `{other}`, seed by seed, after "
+        f"{share.text('.2f')} of the {base.budget:,} env steps, {seeds}."
+    )
 
 
 def verdict(gap: Estimate) -> str:

@@ -25,6 +25,14 @@ def test_mean_against_scipy() -> None:
     assert found.seeds == 6
 
 
+def test_ratio_against_scipy() -> None:
+    values, others = np.array([3.0, 8.0, 2.0, 9.0]), np.array([2.0, 5.0, 3.0, 4.0])
+    found, logs = stats.ratio(values, others), reference.ttest_1samp(np.log(values) - np.log(others), 0)
+    assert found.value == pytest.approx(reference.gmean(values / others))
+    assert (found.low, found.high) == pytest.approx(tuple(np.exp(logs.confidence_interval(0.95))))
+    assert stats.ratio([2.0], [1.0]).low is None
+
+
 def test_iqm_against_scipy() -> None:
     """The interval is Yuen's for one sample: the trimmed mean with its winsorised standard error."""
     found = stats.iqm(SCORES)

@@ -74,6 +74,13 @@ def mean(values: Sequence[float]) -> Estimate:
     return _around(centre, float(found.std(ddof=1)) / math.sqrt(n), n - 1, n)
 
 
+def ratio(values: Sequence[float], others: Sequence[float]) -> Estimate:
+    """Geometric mean of the ratios of paired positive numbers (seeds,), with Student's interval of its logarithm."""
+    logs = mean([math.log(value / other) for value, other in zip(values, others, strict=True)])
+    low, high = (None if end is None else math.exp(end) for end in (logs.low, logs.high))
+    return Estimate(math.exp(logs.value), low, high, logs.seeds)
+
+
 def half_widths(rows: np.ndarray) -> np.ndarray:
     """Half of Student's interval of the mean over seeds at every point: (seeds, points) → (points,), from 2 seeds on."""
     n = len(rows)
