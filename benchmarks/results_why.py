@@ -16,6 +16,7 @@ SMALL = (
     ("b48", "magrpo-48"),
     ("b48-magrpo", "magrpo-48"),
     ("state", "b48"),
+    ("state", "b48-strong"),
     ("state", "b48-dc"),
     ("state", "b48-magrpo"),
     ("state", "magrpo-48"),
