@@ -163,7 +163,7 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.St
     for arguments in ([sys.argv[1], "--help"], [sys.argv[1], "--mistyped"]):
         with contextlib.suppress(SystemExit):
             run(arguments)
-print(*({"torch", "transformers", "scipy", "matplotlib"} & sys.modules.keys()))
+print("loaded:", *({"torch", "transformers", "scipy", "matplotlib"} & sys.modules.keys()))
 """
 
 
@@ -172,4 +172,5 @@ def test_help_and_refusals_come_at_once() -> None:
         name: subprocess.Popen([sys.executable, "-c", LOADED, name], stdout=subprocess.PIPE, text=True)
         for name in AT_ONCE
     }
-    assert {name: process.communicate()[0].strip() for name, process in processes.items()} == dict.fromkeys(AT_ONCE, "")
+    said = {name: process.communicate()[0].strip() for name, process in processes.items()}
+    assert said == dict.fromkeys(AT_ONCE, "loaded:")

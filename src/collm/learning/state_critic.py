@@ -30,7 +30,7 @@ class StateCritic(Critic):
     """V(s_t): values of the state in which a joint action is taken, as ``Standing`` tells it.
 
     A state is less than a joint history: two histories that lead to one state have one value here, whatever the agents
-    remember. As a baseline it is one all the same, because the history decides the state.
+    remember. As a baseline it is one all the same, because the state is settled before the joint action is drawn.
     """
 
     def __init__(
