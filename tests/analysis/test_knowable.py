@@ -85,13 +85,13 @@ def test_nothing_is_said_of_turns_that_hardly_any_problem_has() -> None:
 
 def test_the_command_says_it_turn_by_turn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "known"
-    assert run(["analyze", "str-build", *SMALL, "--parts", "knowable", "--json", "--out", str(out)]) == 0
+    assert run(["analyze", "str-build", *SMALL, "--parts", "knowable", "--told", "--json", "--out", str(out)]) == 0
     summary = json.loads(capsys.readouterr().out)
     rows = [json.loads(line) for line in (out / "raw.jsonl").read_text().splitlines()]
     assert [row["turn"] for row in rows] == [0, 1]
-    assert all(row["joint"] <= 1 and "fitted own" in row for row in rows)
+    assert all(row["joint"] <= 1 and {"fitted own", "fitted joint", "fitted state"} <= set(row) for row in rows)
     assert summary["figures"] == ["figure-knowable.png"]
-    assert "met again" in (out / "table.md").read_text()
+    assert "fitted joint | fitted state | met again" in (out / "table.md").read_text()
 
 
 def test_more_problems_than_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,7 +78,7 @@ def test_fitting_moves_values_towards_the_returns() -> None:
     forest = collect(task, policies, jobs, config.sampling, ("fit",)).forest
     errors = []
     for passes in (1, 8):
-        values, _ = fitted_values(config, "collm-dc", task, policies, forest, forest, 1.0, passes)
+        values, _ = fitted_values(config, "collm-dc", "time-order", task, policies, forest, forest, 1.0, passes)
         assert values.shape == (len(forest), 2)
         errors.append(float(((returns_to_go(forest, 1.0) - values) ** 2).mean()))
     assert errors[1] < 0.8 * errors[0]
@@ -95,3 +95,12 @@ def test_critics_come_at_every_lambda_and_groups_at_every_size() -> None:
     found = list(estimators(TeamStudy(lams=(0.0, 1.0), groups=(2, 3))))
     assert [(one.lam) for one in found if one.name == "collm-dc"] == [0.0, 1.0]
     assert [(one.group) for one in found if one.name == "marloo"] == [2, 3]
+
+
+def test_a_critic_that_is_told_the_state_comes_beside_the_one_that_reads() -> None:
+    found = [one for one in estimators(TeamStudy(lams=(0.0, 1.0), told=True)) if one.critic]
+    assert [(one.name, one.critic, one.lam) for one in found if one.critic != "own"] == [
+        (name, critic, lam)
+        for name, critic in (("collm-cc", "joint"), ("collm-cc, state", "state"))
+        for lam in (0.0, 1.0)
+    ]

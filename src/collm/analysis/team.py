@@ -25,11 +25,15 @@ from collm.options import Range
 from collm.randomness import generator
 from collm.rollout.collector import Job, collect
 from collm.rollout.forest import Forest
+from collm.rollout.standing import Standing
 from collm.tasks.protocol import Problem, Task
 from collm.training.setup import make_learner
 
-CRITICS = {"joint": "collm-cc", "own": "collm-dc"}
-"""What a critic reads → whose it is."""
+Encoding = Literal["time-order", "state"]
+CRITICS: dict[str, tuple[str, Encoding]] = {"joint": ("collm-cc", "time-order"), "own": ("collm-dc", "time-order")}
+"""What a critic reads → whose it is, and its encoding."""
+TOLD: dict[str, tuple[str, Encoding]] = {"state": ("collm-cc", "state")}
+"""The critic of ``told``, in the same form."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +59,8 @@ class TeamStudy:
     """Further episodes, to which the critics are fitted."""
     fit_passes: Annotated[int, Range(1)] = 4
     """Passes over them."""
+    told: bool = False
+    """Also a central critic that is told the task's state (critic.encoding: state) instead of reading histories."""
     budget: Annotated[int, Range(1)] = 384
     """Env steps at which mean squared errors are compared."""
     seed: Annotated[int, Range(0)] = 0
@@ -77,8 +83,10 @@ def estimators(study: TeamStudy) -> Iterator[Estimator]:
         if method.single:
             continue
         if method.critic:
-            for lam in study.lams:
-                yield Estimator(method.name, method.credit, critic=method.critic, lam=lam)
+            views = (method.critic, "state") if study.told and method.critic == "joint" else (method.critic,)
+            for view, lam in itertools.product(views, study.lams):
+                name = f"{method.name}, state" if view == "state" else method.name
+                yield Estimator(name, method.credit, critic=view, lam=lam)
         elif method.siblings > 1 or method.greedy:
             for group in study.groups:
                 yield Estimator(method.name, method.credit, group=group, greedy=method.greedy)
@@ -132,11 +140,7 @@ def make_pool(
     gamma = task.gamma if config.credit.gamma is None else config.credit.gamma
     forest, greedy = _play(study, config, task, policies)
     _require_spread(forest, gamma)
-    fit = fit_forest(study, config, task, policies)
-    values = {
-        view: fitted_values(config, name, task, policies, fit, forest, gamma, study.fit_passes)
-        for view, name in CRITICS.items()
-    }
+    values = critics_values(study, config, task, policies, forest, gamma)
     key = ("analyze", "sketch", study.seed)
     scores = sketched_scores(policies, forest, config.sampling.temperature, study.width, key)
     found = greedy_returns(forest, greedy, gamma)
@@ -170,7 +174,7 @@ def _play(study: TeamStudy, config: TrainConfig[Any], task: Task, policies: Sequ
     jobs = [Job(p, group, sample) for group, p in enumerate(problems) for sample in range(study.episodes)]
     key, longest = ("analyze", study.seed), config.rollout.max_history
     once = [Job(problem, group) for group, problem in enumerate(problems)]
-    sampled = collect(task, policies, jobs, config.sampling, key, longest).forest
+    sampled = collect(task, policies, jobs, config.sampling, key, longest, standing=standing(study, task)).forest
     return sampled, collect(task, policies, once, config.sampling.greedy(), key, longest).forest
 
 
@@ -188,14 +192,31 @@ def fit_forest(study: TeamStudy, config: TrainConfig[Any], task: Task, policies:
     order = generator("analyze", "fit problems", study.seed).permutation(len(problems))
     chosen = [problems[order[i % len(order)]] for i in range(study.fit_episodes)]
     jobs = [Job(problem, i, i // len(order)) for i, problem in enumerate(chosen)]
-    return collect(
-        task, policies, jobs, config.sampling, ("analyze", "fit", study.seed), config.rollout.max_history
-    ).forest
+    key, longest = ("analyze", "fit", study.seed), config.rollout.max_history
+    return collect(task, policies, jobs, config.sampling, key, longest, standing=standing(study, task)).forest
+
+
+def standing(study: TeamStudy, task: Task) -> Standing | None:
+    """What tells a critic the task's state, if there is to be one."""
+    return Standing(task) if study.told else None
+
+
+def critics_values(
+    study: TeamStudy, config: TrainConfig[Any], task: Task, policies: Sequence[Policy], forest: Forest, gamma: float
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Values and bootstraps at the nodes of ``forest``, (nodes, columns) each, by what the critics read. They are fitted
+    to other episodes, all to the same."""
+    fit = fit_forest(study, config, task, policies)
+    return {
+        view: fitted_values(config, *whose, task, policies, fit, forest, gamma, study.fit_passes)
+        for view, whose in (CRITICS | TOLD if study.told else CRITICS).items()
+    }
 
 
 def fitted_values(
     config: TrainConfig[Any],
     name: str,
+    encoding: Encoding,
     task: Task,
     policies: Sequence[Policy],
     fit: Forest,
@@ -204,7 +225,7 @@ def fitted_values(
     passes: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Values and bootstraps at the nodes of ``forest`` of this method's critics, fitted to the returns of ``fit``."""
-    settings = dataclasses.replace(config.critic, kind="v", encoding="time-order", backbone="separate", target="none")
+    settings = dataclasses.replace(config.critic, kind="v", encoding=encoding, backbone="separate", target="none")
     own = dataclasses.replace(config, method=name, critic=settings)
     learner = make_learner(own, task, list(policies))
     columns = sum(critic.outputs for critic in learner.critics)

@@ -10,11 +10,11 @@ import numpy as np
 from collm.analysis.folder import Row
 from collm.analysis.knowable import Known, knowable_rows
 from collm.analysis.targets import Effort, Histories, Target, Views, met, targets
-from collm.analysis.team import CRITICS, TeamStudy, first_problems, fit_forest, fitted_values
+from collm.analysis.team import TeamStudy, critics_values, first_problems, standing
 from collm.config import TrainConfig
 from collm.errors import ConfigError
 from collm.models.policy import Policy
-from collm.rollout.collector import Job, Rollout, collect
+from collm.rollout.collector import Job, collect
 from collm.tasks.protocol import Task
 
 
@@ -24,13 +24,15 @@ def team_knowable_rows(study: TeamStudy, config: TrainConfig[Any], task: Task, p
     gamma = task.gamma if config.credit.gamma is None else config.credit.gamma
     problems = first_problems(task, chosen.problems, "knowable.problems")
     jobs = [Job(p, group, sample) for group, p in enumerate(problems) for sample in range(chosen.episodes)]
-    rollout = collect(task, policies, jobs, config.sampling, (*key, "met"), config.rollout.max_history)
+    longest, told = config.rollout.max_history, standing(study, task)
+    rollout = collect(task, policies, jobs, config.sampling, (*key, "met"), longest, standing=told)
     histories, effort = met(rollout, task.agents), Effort(chosen.continuations, chosen.attempts)
-    longest = config.rollout.max_history
     views = histories.views(
         lambda wanted: targets(task, policies, wanted, effort, config.sampling, gamma, (*key, "on"), longest)
     )
-    values = _values(study, config, task, policies, rollout, gamma)
+    forest = rollout.forest
+    fitted = critics_values(study, config, task, policies, forest, gamma)
+    values = {view: forest.dense(said) for view, (said, _) in fitted.items()}
     turns = known([job.group for job in jobs], histories, views, values)
     rows = list(knowable_rows(turns))
     if not rows:
@@ -45,7 +47,7 @@ def known(
     problems: Sequence[int], histories: Histories, views: Views, values: Mapping[str, np.ndarray]
 ) -> list[list[Known]]:
     """What there is behind the histories of each turn, where there is enough. ``problems`` are those of the episodes,
-    ``values`` what critics say, (episodes, turns, columns) by what they read: joint, own."""
+    ``values`` what critics say, (episodes, turns, columns) by what they read: joint, own, state."""
     turns: list[list[Known]] = [[] for _ in range(1 + max(probe.history.turn for probe in histories.joint))]
     for probe, joint, own in zip(histories.joint, views.joint, views.own, strict=True):
         path, turn = probe.place, probe.history.turn
@@ -53,23 +55,6 @@ def known(
             said = {view: every[path, turn] for view, every in values.items()}
             turns[turn].append(_behind(problems[path], joint, own, said))
     return turns
-
-
-def _values(
-    study: TeamStudy,
-    config: TrainConfig[Any],
-    task: Task,
-    policies: Sequence[Policy],
-    rollout: Rollout,
-    gamma: float,
-) -> dict[str, np.ndarray]:
-    """What critics fitted to other episodes say at the histories, (episodes, turns, columns) by what they read."""
-    fit = fit_forest(study, config, task, policies)
-    forest, passes = rollout.forest, study.fit_passes
-    return {
-        view: forest.dense(fitted_values(config, name, task, policies, fit, forest, gamma, passes)[0])
-        for view, name in CRITICS.items()
-    }
 
 
 def _behind(problem: int, joint: Target, own: Sequence[Target], said: Mapping[str, np.ndarray]) -> Known:

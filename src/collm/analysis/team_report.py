@@ -25,9 +25,10 @@ _KNOWN = {
     "joint": ("collm-cc", "-", "all histories"),
     "fitted own": ("collm-dc", ":", "critics per agent, fitted"),
     "fitted joint": ("collm-cc", ":", "central critic, fitted"),
+    "fitted state": ("mareinforce", ":", "central critic that is told the state, fitted"),
 }
-"""The shares of ``knowable.py``: style, dashes and label of their curves."""
-_KNOWN_COLUMNS = ("problem", "own", "joint", "joint − own", "fitted own", "fitted joint")
+"""The shares of ``knowable.py``: style, dashes and label of their curves. The last is there if it was asked for."""
+_KNOWN_COLUMNS = ("problem", "own", "joint", "joint − own", "fitted own", "fitted joint", "fitted state")
 
 
 def team_tables(rows: Sequence[Row]) -> list[Table]:
@@ -89,7 +90,7 @@ def _costs(groups: dict[str, list[Row]]) -> Figure:
     for axes, (name, rows) in zip(panels[0], groups.items(), strict=True):
         labels = [name_of(row) + (" (biased)" if _is_biased(row) else "") for row in rows]
         errors = [row["variance_error"] * row["cost"] / row["variance"] for row in rows]
-        colours = [STYLE.get(row["estimator"], ("", "#6E6E6E", ""))[1] for row in rows]
+        colours = [STYLE.get(row["estimator"].partition(",")[0], ("", "#6E6E6E", ""))[1] for row in rows]
         axes.barh(np.arange(count), [row["cost"] for row in rows], 0.7, xerr=errors, color=colours, ecolor="#333333")
         axes.set_yticks(np.arange(count), labels, fontsize=8)
         axes.invert_yaxis()
@@ -117,15 +118,15 @@ def _turns(groups: dict[str, list[Row]]) -> Figure:
 
 
 def _knowable_table(variation: str, rows: Sequence[Row]) -> Table:
-    body = []
+    body, columns = [], [name for name in _KNOWN_COLUMNS if name in rows[0]]
     for row in rows:
-        shares = (_percent(row[name], row[f"{name}_error"]) for name in _KNOWN_COLUMNS)
+        shares = (_percent(row[name], row[f"{name}_error"]) for name in columns)
         body.append((f"{row['turn'] + 1}", number(row["variance"]), *shares, f"{row['again']}/{row['histories']}"))
     title = (
         f"{variation}: % of the variance of returns that is known from the problem, one agent's history (own) and all "
         "(joint), or explained by fitted critics; ± standard error over problems"
     )
-    return Table(title, ("turn", "Var G", *_KNOWN_COLUMNS, "met again"), tuple(body))
+    return Table(title, ("turn", "Var G", *columns, "met again"), tuple(body))
 
 
 def _percent(share: float | None, error: float | None) -> str:
@@ -139,6 +140,8 @@ def _knowable_figure(rows: Sequence[Row]) -> Figure:
         own = where(rows, variation=name)
         turns = [row["turn"] + 1 for row in own]
         for column, (style, dashes, label) in _KNOWN.items():
+            if column not in own[0]:
+                continue
             keys = (column, f"{column}_error")
             value, error = (100 * np.array([row[key] for row in own], dtype=float) for key in keys)
             line(axes, turns, list(value), style, label, dashes)
