@@ -17,6 +17,7 @@ from pathlib import Path
 import results_claims
 import results_map
 import results_presets
+import results_told
 import results_why
 from marked import fill
 
@@ -102,6 +103,7 @@ def filled(page: str, found: Mapping[str, Comparison]) -> str:
         page = fill(page, f"results {name}: state", state(study))
     page = fill(page, "results claims", results_claims.table(found).markdown())
     page = fill(page, "results why", results_why.block(found))
+    page = fill(page, "results told", results_told.block(found))
     page = fill(page, "results presets", results_presets.block(found))
     return fill(page, "results map", results_map.block(found))
 

@@ -17,6 +17,8 @@ FLAGSHIP, FLAGSHIP_SEEDS, SEEDS = "flagship", 20, 5
 """Where the claim is decided, and the paired seeds that the protocol wants there, and elsewhere, before anything is said."""
 LONG = "h8-terminal-hidden"
 """The longest horizon of the map, reward at its end, partner hidden."""
+LEVEL = 80
+"""The training score until which env steps are counted."""
 FAILED = 0.25
 """A seed that closes less of the gap than this has not converged; a method struggles if that is its share of seeds."""
 SHORT = ("tldr", "arxiv")
@@ -73,33 +75,41 @@ def _higher(found: Comparison, setting: str, planned: int, where: str) -> list[t
         gap = found.difference(setting, "collm-cc", other)
         if gap is None or not gap.known:
             continue
-        verdict = {1: SUPPORTED, -1: AGAINST, 0: UNDECIDED}[gap.sign]
-        if verdict == UNDECIDED and gap.high is not None and gap.high < EQUAL:
-            verdict = AGAINST
-        verdict = waiting(gap.seeds, planned) or verdict
+        verdict = waiting(gap.seeds, planned) or better(gap)
         numbers = f"{setting}, collm-cc − {other}: {gap.text('+.1f')}, {gap.seeds} paired seeds"
         rows.append((f"{where} CoLLM-CC is better than {name}", numbers, verdict))
     return rows
 
 
+def better(gap: Estimate) -> str:
+    """Supported above 0; not supported below it, or where the interval ends within the margin."""
+    verdict = {1: SUPPORTED, -1: AGAINST, 0: UNDECIDED}[gap.sign]
+    return AGAINST if verdict == UNDECIDED and gap.high is not None and gap.high < EQUAL else verdict
+
+
 def _samples(found: Comparison) -> list[tuple[str, ...]]:
     """Env steps of Monte Carlo over those of CoLLM-CC until a training score of 80, seed by seed."""
-    pair = [found.groups.get((FLAGSHIP, arm)) for arm in ("magrpo", "collm-cc")]
-    if pair[0] is None or pair[1] is None:
+    gap, common = steps(found, FLAGSHIP, "magrpo", "collm-cc")
+    if gap is None:
         return []
-    times = [dict(zip(group.seeds, group.steps_to(80), strict=True)) for group in pair if group is not None]
-    common = sorted(set(times[0]) & set(times[1]))
-    whole = [seed for seed in common if not math.isinf(times[0][seed]) and not math.isinf(times[1][seed])]
-    if len(whole) < 2:
-        return []
-    gap = stats.ratio([times[0][seed] for seed in whole], [times[1][seed] for seed in whole])
     verdict = SUPPORTED if (gap.low or 0.0) > 1 else AGAINST if (gap.high or math.inf) < 1.1 else UNDECIDED
-    verdict = waiting(len(common), FLAGSHIP_SEEDS) or verdict
+    verdict = waiting(common, FLAGSHIP_SEEDS) or verdict
     text = (
-        f"flagship, env steps to a training score of 80, magrpo / collm-cc: {gap.text('.2f')}, "
-        f"{len(whole)} of {len(common)} paired seeds (both got there)"
+        f"flagship, env steps to a training score of {LEVEL}, magrpo / collm-cc: {gap.text('.2f')}, "
+        f"{gap.seeds} of {common} paired seeds (both got there)"
     )
     return [("Monte Carlo needs many more samples than CoLLM-CC", text, verdict)]
+
+
+def steps(found: Comparison, setting: str, arm: str, other: str) -> tuple[Estimate | None, int]:
+    """Env steps of ``arm`` over those of ``other`` until a training score of 80, geometric mean over the seeds with which
+    both get there (None below two), and the number of paired seeds."""
+    pair = [found.groups.get((setting, name)) for name in (arm, other)]
+    first, second = (dict(zip(one.seeds, one.steps_to(LEVEL), strict=True)) if one else {} for one in pair)
+    common = sorted(set(first) & set(second))
+    whole = [seed for seed in common if not math.isinf(first[seed]) and not math.isinf(second[seed])]
+    ratio = stats.ratio([first[seed] for seed in whole], [second[seed] for seed in whole]) if len(whole) > 1 else None
+    return ratio, len(common)
 
 
 def _variance(found: Comparison) -> list[tuple[str, ...]]:

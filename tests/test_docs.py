@@ -57,9 +57,9 @@ MENTIONED = (
 """Names of commands in the text, which are not to be run so."""
 SMALL_STUDY = (
     "--train env_steps=4 rollout.problems=2 evaluation.test_problems=2 --drift.updates 1 "
-    "--convergence.methods mareinforce --convergence.seeds 0"
+    "--convergence.methods mareinforce --convergence.seeds 0 --fit-episodes 4 --fit-passes 1"
 )
-"""For analyses that train."""
+"""For analyses that train or fit long."""
 SMALL_VALUES = (
     'values={"seed": 0, "env_steps": 4, "rollout": {"problems": 2}, "evaluation": {"test_problems": 2}, '
     '"sampling": {"max_new_tokens": 8}}'

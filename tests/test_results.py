@@ -29,7 +29,7 @@ def test_pages_are_what_the_data_gives(page: Path) -> None:
 
 
 def test_every_generated_part_has_a_source() -> None:
-    known = {"results claims", "results map", "results presets", "results why"}
+    known = {"results claims", "results map", "results presets", "results told", "results why"}
     for name, study in STUDIES.items():
         tables = [*results.tables(study), *results.details(study)]
         known |= {f"results {name}: state", *(f"results {name}: {table.title}" for table in tables)}

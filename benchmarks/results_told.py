@@ -1,0 +1,37 @@
+"""The study ``told``: whether a central critic that is told the state makes CoLLM-CC better than CoLLM-DC and MAGRPO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from results_claims import FLAGSHIP, FLAGSHIP_SEEDS, better, steps, waiting
+from results_why import gained
+
+from collm.analysis.folder import Table
+from collm.comparison.data import Comparison
+
+STUDY, ARM = "told", "collm-cc-told"
+OTHERS = ("collm-dc", "magrpo")
+
+
+def block(studies: Mapping[str, Comparison]) -> str:
+    """The contrasts, for a page."""
+    return table(studies[STUDY]).markdown() if STUDY in studies else "No cell is finished yet."
+
+
+def table(found: Comparison) -> Table:
+    """A row per method that it is compared with."""
+    rows = []
+    for other in OTHERS:
+        final = found.difference(FLAGSHIP, ARM, other)
+        area = gained(found.groups.get((FLAGSHIP, ARM)), found.groups.get((FLAGSHIP, other)))
+        if final is None or area is None:
+            continue
+        ratio, common = steps(found, FLAGSHIP, other, ARM)
+        sooner = "–" if ratio is None else f"{ratio.text('.2f')}, {ratio.seeds} of {common} seeds"
+        verdict = waiting(final.seeds, FLAGSHIP_SEEDS) or better(final)
+        numbers = (str(final.seeds), final.text("+.1f"), area.text("+.1f"), sooner)
+        rows.append((f"{ARM} − {other}", *numbers, verdict))
+    columns = ("pair", "seeds", "held-out score [95 %]", "area under the curve [95 %]")
+    last = ("env steps to 80, the other's / its own", "CoLLM-CC is better")
+    return Table("A critic that is told the state: paired differences", (*columns, *last), tuple(rows))
