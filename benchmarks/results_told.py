@@ -11,7 +11,7 @@ from collm.analysis.folder import Table
 from collm.comparison.data import Comparison
 
 STUDY, ARM = "told", "collm-cc-told"
-OTHERS = ("collm-dc", "magrpo")
+OTHERS = ("collm-dc", "collm-dc-long", "magrpo")
 
 
 def block(studies: Mapping[str, Comparison]) -> str:
