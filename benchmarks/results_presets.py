@@ -31,7 +31,6 @@ def block(studies: Mapping[str, Comparison]) -> str:
 def table(found: Comparison) -> Table:
     """A row per arm, each with one more ingredient than the one above."""
     groups = found.of(SETTING)
-    first = groups[0]
     rows = []
     for place, group in enumerate(groups):
         above = "–" if place == 0 else _text(paired(group, groups[place - 1]))
@@ -45,7 +44,6 @@ def table(found: Comparison) -> Table:
                 above,
                 stats.mean(group.areas()).text(),
                 f"{np.median(seconds(group)):.0f}",
-                _ratio(seconds(first), seconds(group)),
             )
         )
     columns = (
@@ -55,7 +53,6 @@ def table(found: Comparison) -> Table:
         "over the arm above",
         "area under the curve",
         "median seconds",
-        "times as fast",
     )
     return Table("From the preset paper to the preset default", ("arm", "seeds", *columns), tuple(rows))
 
@@ -113,10 +110,6 @@ def closed(group: Group) -> list[float]:
 def seconds(group: Group) -> list[float]:
     """(seeds,) of training, with another run beside it."""
     return [float(record["seconds"]) for record in group.records]
-
-
-def _ratio(first: list[float], own: list[float]) -> str:
-    return f"{np.median(first) / np.median(own):.1f}"
 
 
 def _text(gap: Estimate | None) -> str:
