@@ -194,8 +194,8 @@ def _pair(text: str) -> tuple[str, str]:
         raise ConfigError(f"'{text}': expected KEY=VALUE with a key that begins with {', '.join(VARIABLE)}.")
     if key.startswith(FITTED):
         raise ConfigError(
-            f"'{text}': the critics of this command are V networks of their own that read in order of time. "
-            f"Leave {key} out; training has it."
+            f"'{text}': the critics of this command are V networks of their own that read in order of time, and "
+            f"with --told one that is told the state. Leave {key} out; training has it."
         )
     return key, value
 
