@@ -16,6 +16,8 @@ from collm.evaluation.stats import Estimate
 STUDY, SETTING, THIRD = "presets", "str-build", ("str-build-third", "third")
 FIRST, SECOND, SAMPLED, LAST = "paper", "paper-3e-5", "sampling", "default"
 """Of the arms: the released settings with two learning rates, those with the other preset's sampling, and that preset."""
+SMOOTH = 5
+"""Updates over which a training score is averaged where single ones are too noisy."""
 
 
 def block(studies: Mapping[str, Comparison]) -> str:
@@ -68,30 +70,32 @@ def lines(found: Comparison) -> list[str]:
                 f"`default` with {group.budget:,} env steps − `{other}` with {base.budget:,}: {_text(gap)} points, "
                 f"{gap.seeds} paired seeds{verdict(gap)}."
             )
-    made += [line for other in (FIRST, SECOND) if (line := _reached(found, other))]
-    return made
+    return made + [line for other in (FIRST, SECOND) if (line := _reached(found, other))]
 
 
 def _reached(found: Comparison, other: str) -> str:
-    """When in its training the last preset first reached, seed by seed, the final level of another arm."""
+    """When in its training the last preset first reached, seed by seed, the final level of another arm: by single updates,
+    which are noisy and cross early, and by the mean of the last few."""
     group, base = found.groups.get((SETTING, LAST)), found.groups.get((SETTING, other))
     if group is None or base is None:
         return ""
-    levels = dict(zip(base.seeds, base.scores, strict=True))
-    times = {
-        seed: stats.steps_to(steps, scores, levels[seed])
-        for seed, (steps, scores) in zip(group.seeds, group.curve("score"), strict=True)
-        if seed in levels
-    }
-    there = [time for time in times.values() if math.isfinite(time)]
-    if not there:
-        return ""
-    share = stats.ratio(there, [float(base.budget)] * len(there))
-    seeds = f"{len(there)} of {len(times)} paired seeds{'' if len(there) == len(times) else '; the others never do'}"
+    said = [_share(group, base, width) for width in (1, SMOOTH)]
     return (
-        f"The training score of `{LAST}` first reaches the final level of `{other}`, seed by seed, after "
-        f"{share.text('.2f')} of the {base.budget:,} env steps, {seeds}."
+        f"The training score of `{LAST}` first reaches the final level of `{other}`, seed by seed, after {said[0]} of the "
+        f"{base.budget:,} env steps; its mean over the last {SMOOTH} updates after {said[1]}."
     )
+
+
+def _share(group: Group, base: Group, width: int) -> str:
+    levels = dict(zip(base.seeds, base.scores, strict=True))
+    curves = {seed: curve for seed, curve in zip(group.seeds, group.curve("score"), strict=True) if seed in levels}
+    times = [
+        stats.steps_to(steps[width - 1 :], np.convolve(scores, np.full(width, 1 / width), "valid"), levels[seed])
+        for seed, (steps, scores) in curves.items()
+    ]
+    there = [time for time in times if math.isfinite(time)]
+    share = stats.ratio(there, [float(base.budget)] * len(there)).text(".2f") if there else "no part"
+    return f"{share} ({len(there)} of {len(times)} paired seeds)"
 
 
 def verdict(gap: Estimate) -> str:

@@ -98,3 +98,35 @@ def test_data_was_made_by_its_plan(name: str) -> None:
 )
 def test_about_equal(intervals: list[tuple[float, float]], verdict: str) -> None:
     assert results_claims.equality([Estimate(0.0, *ends, 5) for ends in intervals]) == verdict
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        ((0.1, 5.0), results_claims.SUPPORTED),
+        ((-5.0, -0.1), results_claims.AGAINST),
+        ((-1.0, 2.9), results_claims.AGAINST),
+        ((-1.0, 3.1), results_claims.UNDECIDED),
+    ],
+)
+def test_better(interval: tuple[float, float], verdict: str) -> None:
+    assert results_claims.better(Estimate(sum(interval) / 2, *interval, 20)) == verdict
+
+
+def test_env_steps_to_the_level() -> None:
+    """Seeds are paired, and those that do not get there with both are counted and not averaged."""
+    rows = {("slow", 0): [50, 70, 90], ("slow", 1): [50, 70, 90], ("slow", 2): [50, 60, 70], ("slow", 3): [90, 90, 90]}
+    rows |= {("fast", seed): [50, 90, 90] for seed in range(3)}
+    records = [
+        {
+            **STUDIES["told"].records[0],
+            "setting": "flagship",
+            "arm": arm,
+            "seed": seed,
+            "curve": {"env_steps": [100, 200, 300], "score": [float(score) for score in scores]},
+        }
+        for (arm, seed), scores in rows.items()
+    ]
+    ratio, common = results_claims.steps(Comparison(records), "flagship", "slow", "fast")
+    assert ratio is not None
+    assert (ratio.value, ratio.seeds, common) == (pytest.approx(1.5), 2, 3)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from collm.analysis.team import TeamStudy, estimators, fitted_values, variations
 from collm.cli import run
-from collm.config import resolve
+from collm.config import TrainConfig, resolve
 from collm.credit import returns_to_go
 from collm.models.loading import load_policies
+from collm.models.policy import Policy
 from collm.rollout.collector import Job, collect
+from collm.rollout.forest import Forest
+from collm.rollout.standing import Standing
+from collm.tasks import Task
 from collm.training.setup import build_task
 
+Played = tuple[TrainConfig[Any], Task, list[Policy], Forest]
 SMALL = ["--quick", "--preset", "quick", "--set", "task.turns=2", "sampling.max_new_tokens=8"]
 
 
@@ -70,18 +76,39 @@ def test_an_unknown_task_names_the_nearest(capsys: pytest.CaptureFixture[str]) -
     assert "str-build" in capsys.readouterr().err
 
 
-def test_fitting_moves_values_towards_the_returns() -> None:
-    config = resolve("str-build", "collm-cc", "quick", {"task": {"turns": 2}, "sampling": {"max_new_tokens": 8}})
+def played(episodes: int, **critic: float) -> Played:
+    """Raw teams on the first problems, with what the task says of all states."""
+    values = {"task": {"turns": 2}, "sampling": {"max_new_tokens": 8}, "critic": critic}
+    config = resolve("str-build", "collm-cc", "quick", values)
     task = build_task(config)
     policies = load_policies("tiny", task.agents)
-    jobs = [Job(problem, i) for i, problem in enumerate(list(task.problems("train"))[:6])]
-    forest = collect(task, policies, jobs, config.sampling, ("fit",)).forest
+    jobs = [Job(problem, i) for i, problem in enumerate(list(task.problems("train"))[:episodes])]
+    return (
+        config,
+        task,
+        policies,
+        collect(task, policies, jobs, config.sampling, ("fit",), standing=Standing(task)).forest,
+    )
+
+
+def test_fitting_moves_values_towards_the_returns() -> None:
+    config, task, policies, forest = played(6)
     errors = []
     for passes in (1, 8):
         values, _ = fitted_values(config, "collm-dc", "time-order", task, policies, forest, forest, 1.0, passes)
         assert values.shape == (len(forest), 2)
         errors.append(float(((returns_to_go(forest, 1.0) - values) ** 2).mean()))
     assert errors[1] < 0.8 * errors[0]
+
+
+def test_a_fitted_critic_that_is_told_the_state_knows_what_stands_and_no_more() -> None:
+    """At the beginning nothing stands anywhere, so it says the same of all; later, what remains to be had."""
+    config, task, policies, forest = played(24, lr=1e-2)
+    values, _ = fitted_values(config, "collm-cc", "state", task, policies, forest, forest, 1.0, 32)
+    assert values.shape == (len(forest), 1)
+    said, returns = (forest.dense(every) for every in (values, returns_to_go(forest, 1.0)))
+    assert np.ptp(said[:, 0]) == pytest.approx(0, abs=1e-6)
+    assert np.corrcoef(said[:, 1, 0], returns[:, 1, 0])[0, 1] > 0.5
 
 
 def test_variations_are_all_combinations() -> None:
