@@ -154,7 +154,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert "usage: collm" in capsys.readouterr().out
 
 
-AT_ONCE = ("train", "eval", "compare", "report", "play", "export", "tasks", "methods")
+AT_ONCE = ("train", "eval", "compare", "report", "play", "export", "baseline", "serve", "doctor", "tasks", "methods")
 """Commands whose help, and whose refusal of a mistyped option, does not wait for torch."""
 LOADED = """
 import contextlib, io, sys

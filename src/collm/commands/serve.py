@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 
 import tyro
 
-from collm import machine
 from collm.commands.common import key_of, note, parse
 from collm.options import Range, check
 from collm.serving.exported import AgentCard
@@ -49,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         words = vllm_command(command.folder, address, key)
         address.bind().close()
         os.execv(words[0], words)
+    from collm import machine  # torch, which takes seconds to load: nobody who asks for help waits for it
+
     machine.prepare("cpu", command.threads)
     serve(command.folder, address, key, command.device, _say_ready)
     note("stopped.")

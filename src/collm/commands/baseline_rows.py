@@ -1,0 +1,124 @@
+"""The teams that ``collm baseline`` measures, and the rows and the table that come of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from collm.commands.common import note
+from collm.config import resolve
+from collm.errors import ConfigError
+from collm.evaluation.baselines import Baseline, measure
+from collm.methods import METHODS
+from collm.models.base import weights_hash
+from collm.models.loading import load_raw, one_for_each
+from collm.models.policy import Policy, notes
+from collm.rollout.protocols import Protocol
+from collm.rollout.sampling import Sampling
+from collm.tasks.protocol import Problem, Task
+from collm.tasks.registry import single_form
+
+if TYPE_CHECKING:
+    from collm.commands.baseline import BaselineCommand
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+    """One row of the table."""
+
+    protocol: Protocol
+    team: str
+    """``untrained``, or the run."""
+    task: Task
+    policies: list[Policy]
+    sampling: Sampling
+
+
+def untrained(
+    command: BaselineCommand[Any], task: Task, protocols: Sequence[Protocol], asked: bool
+) -> Iterator[Contestant]:
+    """Teams of raw models. Protocols that were not asked for by name are left out where the task has no form for them."""
+    names, writer = _models(command, task.agents)
+    known = {name: load_raw(name, command.device) for name in {*names, writer}}
+    team = [known[name] for name in names]
+    for line in notes(team):
+        note(line)
+    for protocol in protocols:
+        if not protocol.single:
+            yield Contestant(protocol, "untrained", task, team, command.sampling)
+            continue
+        try:
+            form = single_form(task, protocol.name, "a protocol for teams, such as parallel")
+        except ConfigError as error:
+            if asked:
+                raise
+            note(f"baseline: {protocol.name} left out: {error}")
+            continue
+        tokens = command.sampling.max_new_tokens * task.agents
+        sampling = dataclasses.replace(command.sampling, max_new_tokens=tokens)
+        yield Contestant(protocol, "untrained", form, [known[writer]], sampling)
+
+
+def _models(command: BaselineCommand[Any], agents: int) -> tuple[list[str], str]:
+    """The team's models, and that of `raw`: as given, or what methods for teams and for one model start from."""
+    if command.model is not None:
+        return one_for_each(command.model, agents), command.model[0]
+    single = next(name for name, chosen in METHODS.items() if chosen.single)
+    writer = resolve(command.task_name, single, command.preset).models[0]
+    return one_for_each(resolve(command.task_name, preset=command.preset).models, agents), writer
+
+
+Row = tuple[Contestant, list[Baseline]]
+
+
+def measured(contestant: Contestant, problems: Sequence[Problem], seed: int) -> Row:
+    """A contestant with sampled and with greedy decoding; draws are keyed as in ``collm eval``."""
+    note(f"baseline: {contestant.protocol.name}, {contestant.team}")
+    found = [
+        measure(contestant.protocol, contestant.task, contestant.policies, problems, sampling, ("eval", seed))
+        for sampling in (contestant.sampling, contestant.sampling.greedy())
+    ]
+    silent = sum(baseline.silent for baseline in found)
+    if silent:
+        note(f"baseline: {silent} answers were left out, because an agent's history was full.")
+    return contestant, found
+
+
+def record(contestant: Contestant, found: Sequence[Baseline]) -> dict[str, Any]:
+    return {
+        "protocol": contestant.protocol.name,
+        "team": contestant.team,
+        "agents": contestant.task.agents,
+        "model_hashes": [weights_hash(policy.model) for policy in contestant.policies],
+        "max_new_tokens": contestant.sampling.max_new_tokens,
+        **{baseline.evaluation.decoding: baseline.summary() for baseline in found},
+    }
+
+
+def table(rows: Sequence[Row], title: str) -> Table:
+    table = Table(title=title, title_justify="left", caption="read and written: tokens per problem, agent by agent")
+    columns = ("score", "95 %", "greedy", "paper score", "final", "contribution", "s/problem", "read", "written")
+    for name in ("protocol", "team"):
+        table.add_column(name)
+    for name in columns:
+        table.add_column(name, justify="right")
+    for contestant, (sampled, greedy) in rows:
+        summary = sampled.summary()
+        low, high = summary["score_ci95"]
+        table.add_row(
+            contestant.protocol.name,
+            contestant.team,
+            f"{summary['score']:.1f}",
+            f"{low:.1f} to {high:.1f}",
+            f"{greedy.evaluation.mean('score'):.1f}",
+            f"{summary['paper_score']:.1f}",
+            f"{summary['final']:.3f}",
+            ", ".join(f"{share:.2f}" for share in summary["contribution"]),
+            f"{summary['seconds_per_problem']:.3f}",
+            ", ".join(f"{tokens:.0f}" for tokens in summary["tokens_read"]),
+            ", ".join(f"{tokens:.0f}" for tokens in summary["tokens_written"]),
+        )
+    return table
