@@ -67,6 +67,7 @@ def test_a_comparison_from_beginning_to_report(
     runs = [str(out / Cell("str-build", "collm-cc", seed).path) for seed in (0, 1)]
     assert cli.run(["report", *runs, "--out", str(tmp_path / "runs"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["scores"]["str-build"]["collm-cc"]["seeds"] == 2
+    assert "tokens per agent" in (tmp_path / "runs" / "report.html").read_text()
 
 
 def test_a_cell_that_fails_does_not_stop_the_others(

@@ -37,9 +37,12 @@ def test_parallel_measures_what_evaluate_measures(four_turns: Task, team: list[P
     problems, sampling = four_turns.problems("test")[:3], Sampling(max_new_tokens=8)
     found = measure(PROTOCOLS["parallel"], four_turns, team, problems, sampling, ("k",))
     expected = evaluate(four_turns, team, problems, sampling, ("k",))
-    assert found.evaluation.summary() == expected.summary()
-    assert found.read.shape == found.written.shape == (3, 2)
-    low, high = found.summary()["score_ci95"]
+    assert found.summary() == expected.summary()
+    assert found.cost.read.shape == found.cost.written.shape == (3, 2)
+    np.testing.assert_array_equal(found.cost.read, expected.cost.read)
+    np.testing.assert_array_equal(found.cost.written, expected.cost.written)
+    assert expected.cost.seconds > 0
+    low, high = found.in_full()["score_ci95"]
     assert low <= np.mean(expected.rows["score"]) <= high
 
 

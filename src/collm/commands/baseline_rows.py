@@ -11,7 +11,8 @@ from rich.table import Table
 from collm.commands.common import note
 from collm.config import resolve
 from collm.errors import ConfigError
-from collm.evaluation.baselines import Baseline, measure
+from collm.evaluation.baselines import measure
+from collm.evaluation.evaluate import Evaluation
 from collm.methods import METHODS
 from collm.models.base import weights_hash
 from collm.models.loading import load_raw, one_for_each
@@ -71,7 +72,7 @@ def _models(command: BaselineCommand[Any], agents: int) -> tuple[list[str], str]
     return one_for_each(resolve(command.task_name, preset=command.preset).models, agents), writer
 
 
-Row = tuple[Contestant, list[Baseline]]
+Row = tuple[Contestant, list[Evaluation]]
 
 
 def measured(contestant: Contestant, problems: Sequence[Problem], seed: int) -> Row:
@@ -81,20 +82,20 @@ def measured(contestant: Contestant, problems: Sequence[Problem], seed: int) -> 
         measure(contestant.protocol, contestant.task, contestant.policies, problems, sampling, ("eval", seed))
         for sampling in (contestant.sampling, contestant.sampling.greedy())
     ]
-    silent = sum(baseline.silent for baseline in found)
+    silent = sum(one.cost.silent for one in found)
     if silent:
         note(f"baseline: {silent} answers were left out, because an agent's history was full.")
     return contestant, found
 
 
-def record(contestant: Contestant, found: Sequence[Baseline]) -> dict[str, Any]:
+def record(contestant: Contestant, found: Sequence[Evaluation]) -> dict[str, Any]:
     return {
         "protocol": contestant.protocol.name,
         "team": contestant.team,
         "agents": contestant.task.agents,
         "model_hashes": [weights_hash(policy.model) for policy in contestant.policies],
         "max_new_tokens": contestant.sampling.max_new_tokens,
-        **{baseline.evaluation.decoding: baseline.summary() for baseline in found},
+        **{one.decoding: one.in_full() for one in found},
     }
 
 
@@ -106,14 +107,14 @@ def table(rows: Sequence[Row], title: str) -> Table:
     for name in columns:
         table.add_column(name, justify="right")
     for contestant, (sampled, greedy) in rows:
-        summary = sampled.summary()
+        summary = sampled.in_full()
         low, high = summary["score_ci95"]
         table.add_row(
             contestant.protocol.name,
             contestant.team,
             f"{summary['score']:.1f}",
             f"{low:.1f} to {high:.1f}",
-            f"{greedy.evaluation.mean('score'):.1f}",
+            f"{greedy.mean('score'):.1f}",
             f"{summary['paper_score']:.1f}",
             f"{summary['final']:.3f}",
             ", ".join(f"{share:.2f}" for share in summary["contribution"]),

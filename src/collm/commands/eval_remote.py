@@ -15,8 +15,8 @@ from collm.commands.common import print_json
 from collm.commands.remote import RemoteCommand, Session, opened, seconds, silences, status
 from collm.commands.scores import table
 from collm.errors import ConfigError
-from collm.evaluation.baselines import Baseline, measured_plays
-from collm.evaluation.evaluate import one_each
+from collm.evaluation.baselines import measured_plays
+from collm.evaluation.evaluate import Evaluation, one_each
 from collm.options import Range
 from collm.rollout.collector import at_once
 from collm.rollout.sampling import Sampling
@@ -41,7 +41,7 @@ class RemoteEval(RemoteCommand[TaskOptions], Generic[TaskOptions]):
 class Measured:
     """One way of decoding."""
 
-    baseline: Baseline
+    evaluation: Evaluation
     plays: list[Play]
     asked: list[Asked]
 
@@ -51,7 +51,7 @@ class Measured:
             for play in self.plays
             for one in play.missing
         ]
-        return {**self.baseline.summary(), "missing": missing, "seconds": seconds(self.asked)}
+        return {**self.evaluation.in_full(), "missing": missing, "seconds": seconds(self.asked)}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -66,11 +66,11 @@ def main(arguments: Sequence[str]) -> int:
     plays = [play for one in found for play in one.plays]
     asked = [request for one in found for request in one.asked]
     if command.json:
-        shown = {one.baseline.evaluation.decoding: one.summary() for one in found}
+        shown = {one.evaluation.decoding: one.summary() for one in found}
         print_json({"agents": list(command.agents), "split": command.split, **shown})
         return status(plays, asked)
     title = f"{len(problems)} {command.split} problems"
-    Console(highlight=False).print(table([one.baseline.evaluation for one in found], title))
+    Console(highlight=False).print(table([one.evaluation for one in found], title))
     for line in silences(plays):
         print(line)
     return status(plays, asked)

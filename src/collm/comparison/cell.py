@@ -12,7 +12,7 @@ from collm import cli, machine, options
 from collm.comparison import records
 from collm.comparison.records import Record
 from collm.comparison.study import FILE, Cell, Study, read_study
-from collm.config import TrainConfig, with_changes
+from collm.config import TrainConfig, from_saved, with_changes
 from collm.errors import ConfigError
 from collm.evaluation.baselines import answers, measure
 from collm.evaluation.samples import write_samples
@@ -57,11 +57,13 @@ def _trained(config: TrainConfig[Any], folder: Path) -> Record:
         summary = resume(folder, trackers=config.run.trackers, project=config.run.project)
     else:
         summary = train(config, folder)
-    saved, task, team = load_team(folder)
+    saved = from_saved(RunFolder.open(folder).read_config())
     found = records.run_record(saved, summary, read(folder / "metrics.jsonl"))
-    protocol = PROTOCOLS["raw" if METHODS[config.method].single else "parallel"]
-    found["before"] = records.team_of(folder, "raw")
-    found["after"] = _measured(protocol, task, team, saved)
+    found["before"], found["after"] = (records.team_of(folder, name) for name in ("raw", "trained"))
+    if _SOLVED in found["after"]["sampled"]:
+        _, task, team = load_team(folder)
+        protocol = PROTOCOLS["raw" if METHODS[config.method].single else "parallel"]
+        found["after"]["sampled"] |= _pass_at(protocol, task, team, saved)
     return found
 
 
@@ -81,7 +83,7 @@ def _untrained(config: TrainConfig[Any], protocol: Protocol, folder: Path) -> Re
 
 
 def _measured(
-    protocol: Protocol, task: Task, team: Sequence[Policy], config: TrainConfig[Any], samples: Path | None = None
+    protocol: Protocol, task: Task, team: Sequence[Policy], config: TrainConfig[Any], samples: Path
 ) -> Record:
     """A team on all test problems, sampled and greedy. The first call of a process is slow, and is not what play takes."""
     problems, key = task.problems("test"), ("test", config.seed)
@@ -90,13 +92,18 @@ def _measured(
         measure(protocol, task, team, problems, sampling, key)
         for sampling in (config.sampling, config.sampling.greedy())
     )
-    if samples is not None:
-        write_samples(task, sampled.evaluation.episodes[:_SAMPLES], samples)
+    write_samples(task, sampled.episodes[:_SAMPLES], samples)
     found = records.team_record(sampled, greedy)
-    if _SOLVED in sampled.evaluation.rows:
-        solved = answers(protocol, task, team, problems, config.sampling, key, _SOLVED, max(_TRIES))
-        found["sampled"] |= {f"pass_at_{k}": pass_at_k(solved, k) for k in _TRIES}
+    if _SOLVED in sampled.rows:
+        found["sampled"] |= _pass_at(protocol, task, team, config)
     return found
+
+
+def _pass_at(protocol: Protocol, task: Task, team: Sequence[Policy], config: TrainConfig[Any]) -> Record:
+    """pass@k of a team on all test problems."""
+    problems, key = task.problems("test"), ("test", config.seed)
+    solved = answers(protocol, task, team, problems, config.sampling, key, _SOLVED, max(_TRIES))
+    return {f"pass_at_{k}": pass_at_k(solved, k) for k in _TRIES}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ from collm import options
 from collm.comparison.study import without
 from collm.config import TrainConfig, comparable, from_saved, without_trackers
 from collm.errors import ConfigError
-from collm.evaluation.baselines import Baseline
+from collm.evaluation.evaluate import Evaluation
 from collm.methods import METHODS
 from collm.training.metrics import read, to_json
 from collm.training.run_folder import CONFIG, RunFolder, read_json
@@ -57,13 +57,12 @@ def versions() -> dict[str, str]:
     }
 
 
-def team_record(sampled: Baseline, greedy: Baseline) -> Record:
+def team_record(sampled: Evaluation, greedy: Evaluation) -> Record:
     """One team on the held-out problems: means under both decodings, and the sampled score problem by problem."""
-    found: Record = {}
-    for baseline in (sampled, greedy):
-        summary = baseline.summary()
-        found[summary.pop("decoding")] = {key: value for key, value in summary.items() if key != "score_ci95"}
-    found["per_problem"] = sampled.evaluation.rows["score"].tolist()
+    found: Record = {one.decoding: {**one.summary(), **one.cost.summary()} for one in (sampled, greedy)}
+    for own in found.values():
+        del own["decoding"]
+    found["per_problem"] = sampled.rows["score"].tolist()
     return found
 
 
@@ -121,7 +120,8 @@ def run_record(config: TrainConfig[Any], summary: Mapping[str, Any], lines: Iter
 def team_of(run: Path, name: str) -> Record:
     """What a run measured of its team: ``raw`` or ``trained``."""
     measured = read_json(run / f"{name}.json", f"Write it again: collm train --resume {run}")
-    found = {decoding: {k: v for k, v in own.items() if k != "per_problem"} for decoding, own in measured.items()}
+    left_out = ("per_problem", "decoding")
+    found = {decoding: {k: v for k, v in own.items() if k not in left_out} for decoding, own in measured.items()}
     return {**found, "per_problem": measured["sampled"]["per_problem"]["score"]}
 
 

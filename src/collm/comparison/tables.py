@@ -203,8 +203,8 @@ def _mean(values: Sequence[float] | None, unit: float = 1.0, form: str = ".1f") 
 
 def _each(group: Group, measure: str, form: str) -> str:
     """Per agent, the mean over seeds."""
-    rows = np.array([record["after"]["sampled"].get(measure, []) for record in group.records])
-    return ", ".join(format(value, form) for value in rows.mean(0)) or "–"
+    rows = [record["after"]["sampled"].get(measure, []) for record in group.records]
+    return ", ".join(format(value, form) for value in np.mean(rows, 0)) if all(rows) else "–"
 
 
 def _last(group: Group, curve: str) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from collm.evaluation.evaluate import Evaluation, measured, measures, one_each
-from collm.evaluation.stats import paired_interval
+from collm.evaluation.evaluate import Cost, Evaluation, measured, measures, one_each
 from collm.models.policy import Policy
 from collm.randomness import Key
 from collm.rollout.collector import Job, at_once
@@ -19,32 +16,6 @@ from collm.rollout.sampling import Sampling
 from collm.rollout.talk import Play
 from collm.rollout.voices import play
 from collm.tasks.protocol import Problem, Task
-
-
-@dataclasses.dataclass(frozen=True)
-class Baseline:
-    """One team under one protocol with one way of decoding."""
-
-    evaluation: Evaluation
-    seconds: float
-    """Wall-clock seconds per problem: all problems are played together, and their time is divided by their number."""
-    read: np.ndarray
-    """(problems, agents): prompt tokens that an agent read."""
-    written: np.ndarray
-    """(problems, agents): tokens that an agent wrote, drafts included."""
-    silent: int
-    """Answers that were left out, because an agent's history was full."""
-
-    def summary(self) -> dict[str, Any]:
-        """Means over problems; the interval is a bootstrap over problems."""
-        return {
-            **self.evaluation.summary(),
-            "score_ci95": list(paired_interval(self.evaluation.rows["score"])),
-            "seconds_per_problem": self.seconds,
-            "tokens_read": self.read.mean(0).tolist(),
-            "tokens_written": self.written.mean(0).tolist(),
-            "silent": self.silent,
-        }
 
 
 def answers(
@@ -71,7 +42,7 @@ def measure(
     problems: Sequence[Problem],
     sampling: Sampling,
     key: tuple[Key, ...],
-) -> Baseline:
+) -> Evaluation:
     """Play every problem once under a protocol; ``task`` is in the form that the protocol needs."""
     started = time.perf_counter()
     plays: list[Play] = []
@@ -80,8 +51,8 @@ def measure(
     return measured_plays(task, plays, time.perf_counter() - started, sampling)
 
 
-def measured_plays(task: Task, plays: Sequence[Play], seconds: float, sampling: Sampling) -> Baseline:
+def measured_plays(task: Task, plays: Sequence[Play], seconds: float, sampling: Sampling) -> Evaluation:
     """The numbers of finished plays, one per problem, that took so many seconds together."""
     tokens = np.array([one.tokens(task.agents) for one in plays])
-    evaluation = measured(task, [one.episode for one in plays], sampling)
-    return Baseline(evaluation, seconds / len(plays), tokens[:, 0], tokens[:, 1], sum(one.silent for one in plays))
+    cost = Cost(seconds / len(plays), tokens[:, 0], tokens[:, 1], sum(one.silent for one in plays))
+    return measured(task, [one.episode for one in plays], sampling, cost)

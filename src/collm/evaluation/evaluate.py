@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from collm.evaluation.counterfactual import counterfactual_losses
+from collm.evaluation.stats import paired_interval
 from collm.models.policy import Policy
 from collm.randomness import Key
-from collm.rollout.collector import Episode, Job, play
+from collm.rollout.collector import Episode, Job, at_once, collect
 from collm.rollout.engines import HF, Engine
 from collm.rollout.referee import inside_task
 from collm.rollout.sampling import Sampling
 from collm.tasks.protocol import Problem, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What it took to play some problems."""
+
+    seconds: float
+    """Wall-clock seconds per problem: all problems are played together, and their time is divided by their number."""
+    read: np.ndarray
+    """(problems, agents): prompt tokens that an agent read."""
+    written: np.ndarray
+    """(problems, agents): tokens that an agent wrote, drafts included."""
+    silent: int = 0
+    """Answers that were left out, because an agent's history was full."""
+
+    def summary(self) -> dict[str, Any]:
+        """Means over problems."""
+        return {
+            "seconds_per_problem": self.seconds,
+            "tokens_read": self.read.mean(0).tolist(),
+            "tokens_written": self.written.mean(0).tolist(),
+            "silent": self.silent,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +57,7 @@ class Evaluation:
     gained: np.ndarray
     """(problems,): R − R_0."""
     episodes: tuple[Episode, ...]
+    cost: Cost
 
     @property
     def contribution(self) -> list[float]:
@@ -42,13 +68,17 @@ class Evaluation:
         return float(self.rows[measure].mean())
 
     def summary(self) -> dict[str, Any]:
-        """Means over problems, for reports and logs."""
+        """Means over problems, for reports and logs: what is the same whenever it is measured again."""
         return {
             "decoding": self.decoding,
             "problems": len(self.problems),
             **{name: float(values.mean()) for name, values in self.rows.items()},
             "contribution": self.contribution,
         }
+
+    def in_full(self) -> dict[str, Any]:
+        """The summary, the score's bootstrap interval over problems, and what play took."""
+        return {**self.summary(), "score_ci95": list(paired_interval(self.rows["score"])), **self.cost.summary()}
 
 
 def contribution(lost: np.ndarray, gained: np.ndarray) -> list[float]:
@@ -66,7 +96,17 @@ def evaluate(
     engine: Engine = HF,
 ) -> Evaluation:
     """Play every problem once. The same key gives two teams the same random numbers, which pairs them."""
-    return measured(task, play(task, policies, one_each(problems), sampling, key, engine=engine), sampling)
+    started = time.perf_counter()
+    episodes: list[Episode] = []
+    read, written = [], []
+    for part in at_once(one_each(problems)):
+        rollout = collect(task, policies, part, sampling, key, engine=engine)
+        episodes += rollout.episodes
+        tokens = rollout.forest.tokens()
+        read.append(tokens[0])
+        written.append(tokens[1])
+    seconds = (time.perf_counter() - started) / len(problems)
+    return measured(task, episodes, sampling, Cost(seconds, np.concatenate(read), np.concatenate(written)))
 
 
 def one_each(problems: Sequence[Problem]) -> list[Job]:
@@ -74,7 +114,7 @@ def one_each(problems: Sequence[Problem]) -> list[Job]:
     return [Job(problem, group) for group, problem in enumerate(problems)]
 
 
-def measured(task: Task, episodes: Sequence[Episode], sampling: Sampling) -> Evaluation:
+def measured(task: Task, episodes: Sequence[Episode], sampling: Sampling, cost: Cost) -> Evaluation:
     """The numbers of finished episodes, one per problem."""
     rows = [measures(task, episode) for episode in episodes]
     return Evaluation(
@@ -86,6 +126,7 @@ def measured(task: Task, episodes: Sequence[Episode], sampling: Sampling) -> Eva
             [row["final"] - task.episode_floor(e.job.problem, e.state) for row, e in zip(rows, episodes, strict=True)]
         ),
         episodes=tuple(episodes),
+        cost=cost,
     )
 
 

@@ -108,6 +108,13 @@ class Forest:
     def transcript(self, path: int, agent: int) -> Transcript:
         return self.transcripts[path * self.agents + agent]
 
+    def tokens(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens that each agent read and wrote along each path, both (paths, agents)."""
+        spans = [transcript.spans for transcript in self.transcripts]
+        read = np.array([sum(span.said - span.seen for span in own) for own in spans])
+        written = np.array([sum(span.stop - span.said for span in own) for own in spans])
+        return read.reshape(-1, self.agents), written.reshape(-1, self.agents)
+
     def returns(self) -> np.ndarray:
         """(paths, agents): undiscounted sum of each episode's rewards along its path (linear rollouts)."""
         total = np.zeros((self.paths, self.agents))

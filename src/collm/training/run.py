@@ -104,6 +104,7 @@ class _Run:
         self.log = MetricsLog(folder.metrics_path)
         self.trackers = group.Trackers(config, folder, display.note)
         self.saved_at = -1
+        self.played = False
 
     def restore(self, name: str | None) -> None:
         """Put the run back to a checkpoint; a run that was stopped before its first one begins again."""
@@ -160,6 +161,9 @@ class _Run:
         """Sampled, then greedy, on the test problems; samples of the first are written."""
         config, task = self.config, self.parts.task
         problems = list(task.problems("test"))[: config.evaluation.test_problems]
+        if not self.played:  # the first call of a process is slow, and is not what play takes
+            evaluate(task, policies, problems[:1], config.sampling, ("test", config.seed), self.parts.engine)
+            self.played = True
         for sampling in (config.sampling, config.sampling.greedy()):
             evaluation = evaluate(task, policies, problems, sampling, ("test", config.seed), self.parts.engine)
             if evaluation.decoding == "sampled":
@@ -277,7 +281,7 @@ class _Run:
 def _kept(evaluation: Evaluation) -> dict[str, Any]:
     """A summary with what is compared problem by problem."""
     per_problem = {name: evaluation.rows[name].tolist() for name in SHOWN if name in evaluation.rows}
-    return {**evaluation.summary(), "per_problem": per_problem}
+    return {**evaluation.summary(), **evaluation.cost.summary(), "per_problem": per_problem}
 
 
 def _left_out(records: list[dict[str, Any]]) -> list[str]:
