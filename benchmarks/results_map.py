@@ -14,10 +14,10 @@ STUDY, FLAGSHIP = "map", ("main", "flagship")
 """The study of the map, and the setting of another one that is one of its own: 4 turns, terminal, partner hidden."""
 HORIZONS = (1, 2, 4, 8)
 FORMS = {
-    ("dense", "visible"): ("dense, partner visible", BLUE, "o", -0.09),
-    ("dense", "hidden"): ("dense, partner hidden", GREEN, "s", -0.03),
-    ("terminal", "visible"): ("terminal, partner visible", ORANGE, "^", 0.03),
-    ("terminal", "hidden"): ("terminal, partner hidden", PURPLE, "D", 0.09),
+    ("dense", "visible"): ("dense, partner visible", BLUE, "o", -0.21),
+    ("dense", "hidden"): ("dense, partner hidden", GREEN, "s", -0.07),
+    ("terminal", "visible"): ("terminal, partner visible", ORANGE, "^", 0.07),
+    ("terminal", "hidden"): ("terminal, partner hidden", PURPLE, "D", 0.21),
 }
 """Reward and visibility → label, colour, mark, and a shift, so that intervals do not cover each other."""
 CONTRASTS = (("collm-cc", "collm-dc"), ("collm-cc", "magrpo"))
@@ -56,8 +56,12 @@ def draw(studies: Mapping[str, Comparison], out: Path) -> None:
             for place, (_, gap) in zip(places, own, strict=True):
                 if gap.low is not None and gap.high is not None:
                     panel.plot([place, place], [gap.low, gap.high], color=colour, linewidth=1.6)
+        panel.set_xlim(-0.4, len(HORIZONS) - 0.6)
         panel.set_xticks(range(len(HORIZONS)), [str(horizon) for horizon in HORIZONS])
         finish(panel, " − ".join(contrast), "turns", "held-out score, difference", legend=panel is axes[0][0])
+    ends = [panel.get_ylim() for panel in axes[0]]
+    for panel in axes[0]:
+        panel.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
     out.mkdir(parents=True, exist_ok=True)
     save(figure, out / "map.png")
 
