@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from results_why import gained
+
 from collm.analysis.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, finish, save, sheet
 from collm.analysis.folder import Table
 from collm.comparison.data import Comparison
@@ -30,15 +32,22 @@ def setting(horizon: int, reward: str, partner: str) -> tuple[str, str]:
     return STUDY, "h1" if horizon == 1 else f"h{horizon}-{reward}-{partner}"
 
 
-def points(studies: Mapping[str, Comparison]) -> Iterator[tuple[int, tuple[str, str], tuple[str, str], Estimate]]:
-    """Horizon, form and contrast of every difference that there is."""
+Point = tuple[int, tuple[str, str], tuple[str, str]]
+"""Horizon, form and contrast."""
+
+
+def points(studies: Mapping[str, Comparison]) -> Iterator[tuple[Point, Estimate, Estimate]]:
+    """Every difference that there is: of the held-out score, and of the area under the training curve."""
     for contrast in CONTRASTS:
         for form in FORMS:
             for horizon in HORIZONS:
                 study, name = setting(horizon, *form)
-                gap = studies[study].difference(name, *contrast) if study in studies else None
-                if gap is not None:
-                    yield horizon, form, contrast, gap
+                if study not in studies:
+                    continue
+                gap = studies[study].difference(name, *contrast)
+                area = gained(*(studies[study].groups.get((name, arm)) for arm in contrast))
+                if gap is not None and area is not None:
+                    yield (horizon, form, contrast), gap, area
 
 
 def draw(studies: Mapping[str, Comparison], out: Path) -> None:
@@ -50,7 +59,7 @@ def draw(studies: Mapping[str, Comparison], out: Path) -> None:
     for panel, contrast in zip(axes[0], CONTRASTS, strict=True):
         panel.axhline(0, color=GREY, linewidth=0.9)
         for form, (label, colour, mark, shift) in FORMS.items():
-            own = [(horizon, gap) for horizon, at, of, gap in found if at == form and of == contrast]
+            own = [(horizon, gap) for (horizon, at, of), gap, _ in found if at == form and of == contrast]
             places = [HORIZONS.index(horizon) + shift for horizon, _ in own]
             panel.plot(places, [gap.value for _, gap in own], mark, color=colour, label=label, markersize=6)
             for place, (_, gap) in zip(places, own, strict=True):
@@ -76,14 +85,22 @@ def block(studies: Mapping[str, Comparison]) -> str:
 
 def table(studies: Mapping[str, Comparison]) -> Table:
     """The numbers of the figure."""
+    found = {point: (gap, area) for point, gap, area in points(studies)} if STUDY in studies else {}
     rows = []
-    if STUDY in studies:
-        found = {(horizon, form, contrast): gap for horizon, form, contrast, gap in points(studies)}
-        for horizon in HORIZONS:
-            for form, (label, *_) in FORMS.items():
-                gaps = [found.get((horizon, form, contrast)) for contrast in CONTRASTS]
-                if any(gaps):
-                    texts = ("–" if gap is None else f"{gap.text('+.1f')}, {gap.seeds}" for gap in gaps)
-                    rows.append((f"{horizon} turns, {label}", *texts))
-    names = (" − ".join(contrast) for contrast in CONTRASTS)
-    return Table("Differences of the held-out score: mean [95 %, Student], seeds", ("setting", *names), tuple(rows))
+    for horizon, form, label in _lines():
+        both = [found.get((horizon, form, contrast)) for contrast in CONTRASTS]
+        if any(both):
+            finals = ("–" if one is None else f"{one[0].text('+.1f')}, {one[0].seeds}" for one in both)
+            areas = ("–" if one is None else one[1].text("+.1f") for one in both)
+            rows.append((label, *finals, *areas))
+    names = [" − ".join(contrast) for contrast in CONTRASTS]
+    title = "Differences: mean [95 %, Student], seeds of the held-out score; and of the area under the training curve"
+    return Table(title, ("setting", *names, *(f"area, {name}" for name in names)), tuple(rows))
+
+
+def _lines() -> Iterator[tuple[int, tuple[str, str], str]]:
+    """Horizon, form and name of each row; with one turn all forms are the same."""
+    yield 1, next(iter(FORMS)), "1 turn"
+    for horizon in HORIZONS[1:]:
+        for form, (label, *_) in FORMS.items():
+            yield horizon, form, f"{horizon} turns, {label}"
