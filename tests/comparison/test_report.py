@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from collm.commands.report import of_runs
 from collm.comparison import records
 from collm.comparison.data import Comparison, load
 from collm.comparison.figures import Drawer
@@ -116,6 +117,25 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
     assert "higher than magrpo" in said["short"][0]
     rows = list(csv.reader((tmp_path / "tables" / "tldr--held-out-problems.csv").open()))
     assert [row[0] for row in rows] == ["arm", "collm-cc", "magrpo", "raw"]
+
+
+def test_runs_are_told_apart_by_their_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {
+        "a/run": record("tldr", "magrpo", 0, 70.0),
+        "b/run": record("tldr", "magrpo", 0, 70.0),
+        "c": record("tldr", "collm-cc", 0, 70.0),
+        "d": record("tldr", "collm-cc", 1, 70.0),
+    }
+    monkeypatch.setattr(records, "of_run", lambda path: dict(made[path.relative_to(tmp_path).as_posix()]))
+
+    def arms(*names: str) -> list[str]:
+        return [found["arm"] for found, _ in of_runs([tmp_path / name for name in names])]
+
+    assert arms("a/run", "b/run") == ["a/run", "b/run"]
+    assert arms("a/run", "a/run") == ["magrpo"]
+    assert arms("c", "d", "a/run") == ["collm-cc", "collm-cc", "magrpo"]
+    made["d"]["config"] = {"policy": {"lr": 1e-4}}
+    assert arms("c", "d") == ["c", "d"]
 
 
 def test_compact_keeps_five_digits() -> None:

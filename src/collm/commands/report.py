@@ -65,22 +65,32 @@ def is_comparison(path: Path) -> bool:
 
 def of_runs(paths: Sequence[Path]) -> list[tuple[Record, Path]]:
     """The records of runs. Runs of one method that differ in more than the seed are arms of their own, named as their
-    folders."""
+    folders: by as much of the path as tells all runs apart."""
     from collm.comparison import records
 
-    found = [(records.of_run(path), path) for path in dict.fromkeys(paths)]
-    configs: dict[str, list[Record]] = {}
+    found = [(records.of_run(path), path) for path in {path.resolve(): path for path in paths}.values()]
+    names = _tails([path for _, path in found])
+    arms: dict[str, list[Record]] = {}
     for record, _ in found:
-        configs.setdefault(record["arm"], []).append(record)
-    for record, path in found:
-        own = configs[record["arm"]]
-        if any(other["config"] != own[0]["config"] for other in own) or _twice(record, own):
-            record["arm"] = path.resolve().name
+        arms.setdefault(record["arm"], []).append(record)
+    several = {arm for arm, own in arms.items() if not _one_arm(own)}
+    for (record, _), name in zip(found, names, strict=True):
+        if record["arm"] in several:
+            record["arm"] = name
     return found
 
 
-def _twice(record: Record, others: Sequence[Record]) -> bool:
-    return sum(_key(other) == _key(record) for other in others) > 1
+def _one_arm(runs: Sequence[Record]) -> bool:
+    """Whether runs differ in their seed alone, and all do."""
+    seeds = {_key(record) for record in runs}
+    return len(seeds) == len(runs) and all(record["config"] == runs[0]["config"] for record in runs)
+
+
+def _tails(paths: Sequence[Path]) -> list[str]:
+    """The shortest ends of different paths, all of the same number of parts, that are different too."""
+    parts = [path.resolve().parts for path in paths]
+    ends = (["/".join(own[-length:]) for own in parts] for length in range(1, max(map(len, parts)) + 1))
+    return next(names for names in ends if len(set(names)) == len(names))
 
 
 def _key(record: Record) -> tuple[str, str, int]:
