@@ -104,7 +104,7 @@ class _Run:
         self.log = MetricsLog(folder.metrics_path)
         self.trackers = group.Trackers(config, folder, display.note)
         self.saved_at = -1
-        self.played = False
+        self.played = False  # whether a team was measured in this process
 
     def restore(self, name: str | None) -> None:
         """Put the run back to a checkpoint; a run that was stopped before its first one begins again."""
