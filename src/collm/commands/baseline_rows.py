@@ -89,6 +89,7 @@ def measured(contestant: Contestant, problems: Sequence[Problem], seed: int) -> 
 
 
 def record(contestant: Contestant, found: Sequence[Evaluation]) -> dict[str, Any]:
+    """A contestant's row for ``--json``."""
     return {
         "protocol": contestant.protocol.name,
         "team": contestant.team,
@@ -100,6 +101,7 @@ def record(contestant: Contestant, found: Sequence[Evaluation]) -> dict[str, Any
 
 
 def table(rows: Sequence[Row], title: str) -> Table:
+    """A row per contestant, for a terminal."""
     table = Table(title=title, title_justify="left", caption="read and written: tokens per problem, agent by agent")
     columns = ("score", "95 %", "greedy", "paper score", "final", "contribution", "s/problem", "read", "written")
     for name in ("protocol", "team"):
