@@ -101,27 +101,29 @@ def record(contestant: Contestant, found: Sequence[Evaluation]) -> dict[str, Any
 
 
 def table(rows: Sequence[Row], title: str) -> Table:
-    """A row per contestant, for a terminal."""
-    table = Table(title=title, title_justify="left", caption="read and written: tokens per problem, agent by agent")
-    columns = ("score", "95 %", "greedy", "paper score", "final", "contribution", "s/problem", "read", "written")
-    for name in ("protocol", "team"):
-        table.add_column(name)
-    for name in columns:
-        table.add_column(name, justify="right")
-    for contestant, (sampled, greedy) in rows:
-        summary = sampled.in_full()
-        low, high = summary["score_ci95"]
-        table.add_row(
-            contestant.protocol.name,
-            contestant.team,
-            f"{summary['score']:.1f}",
-            f"{low:.1f} to {high:.1f}",
-            f"{greedy.mean('score'):.1f}",
-            f"{summary['paper_score']:.1f}",
-            f"{summary['final']:.3f}",
-            ", ".join(f"{share:.2f}" for share in summary["contribution"]),
-            f"{summary['seconds_per_problem']:.3f}",
-            ", ".join(f"{tokens:.0f}" for tokens in summary["tokens_read"]),
-            ", ".join(f"{tokens:.0f}" for tokens in summary["tokens_written"]),
-        )
-    return table
+    """A column per contestant, for a terminal."""
+    shown = Table(title=title, title_justify="left", caption="read and written: tokens per problem, agent by agent")
+    shown.add_column("", no_wrap=True)
+    for contestant, _ in rows:
+        shown.add_column(f"{contestant.protocol.name}\n{contestant.team}", justify="right", overflow="fold")
+    columns = [_texts(*found) for _, found in rows]
+    for name in columns[0]:
+        shown.add_row(name, *(own[name] for own in columns))
+    return shown
+
+
+def _texts(sampled: Evaluation, greedy: Evaluation) -> dict[str, str]:
+    """Measure → its text."""
+    found = sampled.in_full()
+    low, high = found["score_ci95"]
+    return {
+        "score": f"{found['score']:.1f}",
+        "95 %": f"{low:.1f} to {high:.1f}",
+        "greedy": f"{greedy.mean('score'):.1f}",
+        "paper score": f"{found['paper_score']:.1f}",
+        "final": f"{found['final']:.3f}",
+        "contribution": ", ".join(f"{share:.2f}" for share in found["contribution"]),
+        "s/problem": f"{found['seconds_per_problem']:.3f}",
+        "read": ", ".join(f"{tokens:.0f}" for tokens in found["tokens_read"]),
+        "written": ", ".join(f"{tokens:.0f}" for tokens in found["tokens_written"]),
+    }
