@@ -55,11 +55,14 @@ MENTIONED = (
     "collm serve",
 )
 """Names of commands in the text, which are not to be run so."""
-SMALL_STUDY = (
-    "--train env_steps=4 rollout.problems=2 evaluation.test_problems=2 --drift.updates 1 "
-    "--convergence.methods mareinforce --convergence.seeds 0 --fit-episodes 4 --fit-passes 1"
-)
-"""For analyses that train or fit long."""
+TRAINED = "--train env_steps=4 rollout.problems=2 evaluation.test_problems=2"
+FITTED = "--fit-episodes 4 --fit-passes 1"
+SMALL_PARTS = {
+    "knowable": FITTED,
+    "drift": f"{TRAINED} --drift.updates 1 {FITTED}",
+    "convergence": f"{TRAINED} --convergence.methods mareinforce --convergence.seeds 0 {FITTED}",
+}
+"""For the parts of analyses that train or fit long."""
 SMALL_VALUES = (
     'values={"seed": 0, "env_steps": 4, "rollout": {"problems": 2}, "evaluation": {"test_problems": 2}, '
     '"sampling": {"max_new_tokens": 8}}'
@@ -141,7 +144,7 @@ def run_all(servers: contextlib.ExitStack, capsys: pytest.CaptureFixture[str]) -
             continue
         small = [] if "--resume" in rest or "--help" in rest else shlex.split(SMALL.get(name, ""))
         if rest[:1] == ["str-build"] and "--parts" in rest:
-            small += shlex.split(SMALL_STUDY)
+            small += shlex.split(SMALL_PARTS[rest[rest.index("--parts") + 1]])
         try:
             status = run([name, *rest, *small])
         except SystemExit as stop:
