@@ -119,6 +119,16 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
     assert [row[0] for row in rows] == ["arm", "collm-cc", "magrpo", "raw"]
 
 
+def test_what_only_some_runs_measured_is_left_out() -> None:
+    """Runs of an earlier version did not keep what play took."""
+    old = record("tldr", "magrpo", 1, 70.0)
+    for name in ("seconds_per_problem", "tokens_written"):
+        del old["after"]["sampled"][name]
+    found = Comparison([record("tldr", "magrpo", 0, 70.0), old, record("tldr", "collm-cc", 0, 90.0)])
+    rows = {row[0]: row[-2:] for row in tables(found)[0].rows}
+    assert rows == {"magrpo": ("–", "–"), "collm-cc": ("10", "12, 13")}
+
+
 def test_runs_are_told_apart_by_their_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = {
         "a/run": record("tldr", "magrpo", 0, 70.0),
