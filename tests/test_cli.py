@@ -118,6 +118,9 @@ def test_train_eval_play_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert status(["eval", out, "--problems", "2", "--json"]) == 0
     measured = json.loads(capsys.readouterr().out)
     assert measured["sampled"]["problems"] == measured["greedy"]["problems"] == 2
+    assert min(measured["sampled"]["tokens_written"]) > 0
+    assert status(["eval", out, "--problems", "2"]) == 0
+    assert "tokens by agent 1" in capsys.readouterr().out
 
     assert status(["play", "str-build", "--run", out, "--problem", "hi", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["problem"] == "HI"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from PIL import Image
 
 from collm.evaluation.stats import wilson
 
@@ -35,8 +37,12 @@ STYLE = {
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG."""
-    figure.savefig(path, format="png", dpi=130)
+    """Write a PNG of 256 colours: a third of the size, and the eye sees the same."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=130)
+    with Image.open(drawn) as image:
+        fewer = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    fewer.save(path, format="png", optimize=True)
     return path
 
 

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         evaluate(task, policies, problems, sampling, key) for sampling in (config.sampling, config.sampling.greedy())
     ]
     if command.json:
-        print_json({"run": str(command.run), "split": command.split, **{e.decoding: e.summary() for e in found}})
+        print_json({"run": str(command.run), "split": command.split, **{e.decoding: e.in_full() for e in found}})
     else:
         Console(highlight=False).print(table(found, f"{len(problems)} {command.split} problems"))
     return 0

@@ -30,4 +30,7 @@ def table(found: Sequence[Evaluation], title: str) -> Table:
         shown.add_row(measure, *(f"{e.mean(measure):.3f}" for e in found), MEANINGS.get(measure, ""))
     for agent in range(len(found[0].contribution)):
         shown.add_row(f"contribution of agent {agent}", *(f"{e.contribution[agent]:.3f}" for e in found))
+    shown.add_row("seconds per problem", *(f"{e.cost.seconds:.3f}" for e in found))
+    for agent in range(len(found[0].contribution)):
+        shown.add_row(f"tokens by agent {agent}", *(f"{e.cost.written.mean(0)[agent]:.1f}" for e in found))
     return shown
