@@ -97,8 +97,7 @@ class Scene:
                 _draw_cube(draw, camera, cell, blocks, _edge(blocks[cell], cell, target))
             else:
                 _draw_ghost(draw, camera, cell, solid)
-        final = (size[0] // _SUPERSAMPLING, size[1] // _SUPERSAMPLING)
-        return image.resize(final, Image.Resampling.LANCZOS)
+        return image.reduce(_SUPERSAMPLING)
 
     def _frame(self) -> tuple[_Camera, tuple[int, int]]:
         """The camera and the supersampled size."""
@@ -178,16 +177,22 @@ def _shadow(image: Image.Image, camera: _Camera, plate: Sequence[Point], blocks:
         draw.polygon(_hull(outline), fill=110)
     on_plate = Image.new("L", image.size)
     ImageDraw.Draw(on_plate).polygon(list(plate), fill=255)
-    mask = mask.filter(ImageFilter.GaussianBlur(0.13 * camera.scale))
+    mask = _blurred(mask, 0.13 * camera.scale)
     mask = Image.composite(mask, Image.new("L", image.size), on_plate)
-    image.paste(Image.new("RGB", image.size, (38, 52, 40)), mask=mask)
+    image.paste((38, 52, 40), mask=mask)
 
 
 def _cast(image: Image.Image, polygon: Sequence[Point], radius: float, strength: int) -> None:
     """The blurred shadow of the plate itself."""
     mask = Image.new("L", image.size)
     ImageDraw.Draw(mask).polygon(list(polygon), fill=strength)
-    image.paste(Image.new("RGB", image.size, (60, 66, 90)), mask=mask.filter(ImageFilter.GaussianBlur(radius)))
+    image.paste((60, 66, 90), mask=_blurred(mask, radius))
+
+
+def _blurred(mask: Image.Image, radius: float) -> Image.Image:
+    """Blurred at the picture's final size: a blur has nothing for supersampling to keep."""
+    small = mask.reduce(_SUPERSAMPLING).filter(ImageFilter.GaussianBlur(radius / _SUPERSAMPLING))
+    return small.resize(mask.size, Image.Resampling.BILINEAR)
 
 
 def _hull(points: Sequence[Point]) -> list[Point]:
