@@ -8,10 +8,14 @@ from results_claims import FLAGSHIP, FLAGSHIP_SEEDS, better, steps, waiting
 from results_why import gained
 
 from collm.analysis.folder import Table
-from collm.comparison.data import Comparison
+from collm.comparison.data import Comparison, Group
+from collm.evaluation import stats
+from collm.evaluation.stats import Estimate
 
 STUDY, ARM = "told", "collm-cc-told"
 OTHERS = ("collm-dc", "collm-dc-long", "magrpo")
+BESIDE = {"hardened [95 %]": ("sampled", "score_hardened"), "greedy [95 %]": ("greedy", "score")}
+"""What stands beside the score that decides: the decoding and the measure."""
 
 
 def block(studies: Mapping[str, Comparison]) -> str:
@@ -24,14 +28,26 @@ def table(found: Comparison) -> Table:
     rows = []
     for other in OTHERS:
         final = found.difference(FLAGSHIP, ARM, other)
-        area = gained(found.groups.get((FLAGSHIP, ARM)), found.groups.get((FLAGSHIP, other)))
-        if final is None or area is None:
+        if final is None:
+            continue
+        groups = found.groups[FLAGSHIP, ARM], found.groups[FLAGSHIP, other]
+        area = gained(*groups)
+        if area is None:
             continue
         ratio, common = steps(found, FLAGSHIP, other, ARM)
         sooner = "–" if ratio is None else f"{ratio.text('.2f')}, {ratio.seeds} of {common} seeds"
         verdict = waiting(final.seeds, FLAGSHIP_SEEDS) or better(final)
-        numbers = (str(final.seeds), final.text("+.1f"), area.text("+.1f"), sooner)
+        beside = [_difference(*groups, *measure).text("+.1f") for measure in BESIDE.values()]
+        numbers = (str(final.seeds), final.text("+.1f"), *beside, area.text("+.1f"), sooner)
         rows.append((f"{ARM} − {other}", *numbers, verdict))
-    columns = ("pair", "seeds", "held-out score [95 %]", "area under the curve [95 %]")
+    columns = ("pair", "seeds", "held-out score [95 %]", *BESIDE, "area under the curve [95 %]")
     last = ("env steps to 80, the other's / its own", "CoLLM-CC is better")
     return Table("A critic that is told the state: paired differences", (*columns, *last), tuple(rows))
+
+
+def _difference(group: Group, other: Group, decoding: str, measure: str) -> Estimate:
+    """One group minus another in a measure after training, over the seeds that both have."""
+    ours, theirs = (
+        {record["seed"]: record["after"][decoding][measure] for record in one.records} for one in (group, other)
+    )
+    return stats.mean([ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())])

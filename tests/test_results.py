@@ -28,6 +28,19 @@ def test_pages_are_what_the_data_gives(page: Path) -> None:
     assert results.filled(page.read_text(), STUDIES) == page.read_text()
 
 
+@pytest.mark.parametrize("page", results.PAGES[:2], ids=lambda page: page.parent.name)
+def test_numbers_in_sentences(page: Path) -> None:
+    """Those that no generated part has."""
+    words = " ".join(page.read_text().split())
+    monte_carlo, decentral = (
+        STUDIES["told"].difference("flagship", "collm-cc-told", other) for other in ("magrpo", "collm-dc")
+    )
+    assert monte_carlo is not None
+    assert decentral is not None
+    assert f"ends {monte_carlo.text().replace(' [', ' points [')} above M" in words
+    assert f"and {decentral.text()} above CoLLM-DC" in words
+
+
 def test_every_generated_part_has_a_source() -> None:
     known = {"results claims", "results map", "results presets", "results told", "results why"}
     for name, study in STUDIES.items():
