@@ -55,12 +55,21 @@ def main() -> None:
 
 
 def gather(runs: Path, data: Path) -> None:
-    """Take the records of all finished cells into the raw data. What is there stays, unless its cell was run again."""
+    """Take the records of all finished cells into the raw data. What is there stays.
+
+    Raises SystemExit if a cell has another record there: one of the two is older, and nothing says which.
+    """
     for plan in sorted(PLANS.glob("*.yaml")):
         folder, kept = runs / plan.stem, data / plan.stem
         if (folder / FILE).is_file():
-            known = {cell_of(record): record for own in (kept, folder) for record in records.load(own)}
-            records.save(known.values(), kept)
+            known = {cell_of(record): record for record in records.load(kept)}
+            here = {cell_of(record): record for record in records.load(folder)}
+            if twice := [str(cell) for cell, record in here.items() if known.get(cell, record) != record]:
+                raise SystemExit(
+                    f"{folder}: {', '.join(twice)}: the raw data has other results of the same cells. Remove those here, "
+                    f"or the lines in {kept}."
+                )
+            records.save({**known, **here}.values(), kept)
             shutil.copy(folder / FILE, kept / FILE)
 
 

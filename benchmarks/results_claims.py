@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from collm.analysis.folder import Table
-from collm.comparison.data import Comparison
+from collm.comparison.data import Comparison, Group
+from collm.comparison.records import Record
 from collm.evaluation import stats
 from collm.evaluation.stats import Estimate
+from collm.methods import METHODS
 
 EQUAL = 3.0
 """Score points within which an interval has to lie for two methods to be called about equal."""
@@ -45,7 +47,7 @@ def _equal(found: Comparison) -> list[tuple[str, ...]]:
     for other, name in (("collm-dc", "CoLLM-DC"), ("magrpo", "Monte Carlo (MAGRPO)")):
         gaps = {s: found.difference(s, "collm-cc", other) for s in SHORT}
         known = {s: gap for s, gap in gaps.items() if gap is not None and gap.known}
-        if known:
+        if len(known) == len(SHORT):
             text = "; ".join(f"{s} {gap.text('+.1f')}, {gap.seeds} seeds" for s, gap in known.items())
             claim = (
                 f"With short horizons and dense reward CoLLM-CC and {name} are about equal (within {EQUAL:g} points)"
@@ -90,26 +92,40 @@ def better(gap: Estimate) -> str:
 def _samples(found: Comparison) -> list[tuple[str, ...]]:
     """Env steps of Monte Carlo over those of CoLLM-CC until a training score of 80, seed by seed."""
     gap, common = steps(found, FLAGSHIP, "magrpo", "collm-cc")
-    if gap is None:
+    bare, _ = steps(found, FLAGSHIP, "magrpo", "collm-cc", warm=False)
+    if gap is None or bare is None:
         return []
     verdict = SUPPORTED if (gap.low or 0.0) > 1 else AGAINST if (gap.high or math.inf) < 1.1 else UNDECIDED
     verdict = waiting(common, FLAGSHIP_SEEDS) or verdict
     text = (
         f"flagship, env steps to a training score of {LEVEL}, magrpo / collm-cc: {gap.text('.2f')}, "
-        f"{gap.seeds} of {common} paired seeds (both got there)"
+        f"{gap.seeds} of {common} paired seeds (both got there); without the updates in which only the critic learns: "
+        f"{bare.text('.2f')}"
     )
     return [("Monte Carlo needs many more samples than CoLLM-CC", text, verdict)]
 
 
-def steps(found: Comparison, setting: str, arm: str, other: str) -> tuple[Estimate | None, int]:
+def steps(found: Comparison, setting: str, arm: str, other: str, warm: bool = True) -> tuple[Estimate | None, int]:
     """Env steps of ``arm`` over those of ``other`` until a training score of 80, geometric mean over the seeds with which
-    both get there (None below two), and the number of paired seeds."""
+    both get there (None below two), and the number of paired seeds. ``warm``: with those of a critic's warm-up."""
     pair = [found.groups.get((setting, name)) for name in (arm, other)]
-    first, second = (dict(zip(one.seeds, one.steps_to(LEVEL), strict=True)) if one else {} for one in pair)
+    first, second = (_times(one, warm) if one else {} for one in pair)
     common = sorted(set(first) & set(second))
     whole = [seed for seed in common if not math.isinf(first[seed]) and not math.isinf(second[seed])]
     ratio = stats.ratio([first[seed] for seed in whole], [second[seed] for seed in whole]) if len(whole) > 1 else None
     return ratio, len(common)
+
+
+def _times(group: Group, warm: bool) -> dict[int, float]:
+    """Seed → env steps to the level."""
+    times = zip(group.records, group.steps_to(LEVEL), strict=True)
+    return {record["seed"]: time - (0 if warm else _warming(record)) for record, time in times}
+
+
+def _warming(record: Record) -> int:
+    """Env steps of the updates in which only the critic learned."""
+    updates = record["config"]["critic"]["warmup_updates"] if METHODS[record["method"]].critic else 0
+    return int(record["curve"]["env_steps"][updates - 1]) if updates else 0
 
 
 def _variance(found: Comparison) -> list[tuple[str, ...]]:

@@ -55,11 +55,13 @@ def draw(studies: Mapping[str, Comparison], out: Path) -> None:
     if STUDY not in studies:
         return
     found = list(points(studies))
-    figure, axes = sheet(1, len(CONTRASTS), "Where a central critic pays (StrBuild, persistent world)", height=4.2)
+    figure, axes = sheet(1, len(CONTRASTS), "Score of CoLLM-CC minus the others' (StrBuild, persistent)", height=4.2)
     for panel, contrast in zip(axes[0], CONTRASTS, strict=True):
         panel.axhline(0, color=GREY, linewidth=0.9)
         for form, (label, colour, mark, shift) in FORMS.items():
             own = [(horizon, gap) for (horizon, at, of), gap, _ in found if at == form and of == contrast]
+            if not own:
+                continue
             places = [HORIZONS.index(horizon) + shift for horizon, _ in own]
             panel.plot(places, [gap.value for _, gap in own], mark, color=colour, label=label, markersize=6)
             for place, (_, gap) in zip(places, own, strict=True):

@@ -10,6 +10,8 @@ from collm.evaluation import stats
 from collm.evaluation.stats import Estimate
 
 STUDY, SETTING, BASE = "why", "flagship", "collm-cc"
+SIZES = (("b48", "warmup-0"), ("magrpo-48", "magrpo"), ("b48-magrpo", "magrpo"))
+"""Updates of 48 episodes and of 96, all else alike; MAGRPO with groups of 8, the small updates with groups of 4 too."""
 SMALL = (
     ("b48", "b48-dc"),
     ("b48", "b48-magrpo"),
@@ -49,7 +51,7 @@ def table(found: Comparison) -> Table:
     """A row per change and per pair of methods: paired differences over seeds."""
     changes = [(group.arm, BASE) for group in found.of(SETTING) if group.arm != BASE and group.arm not in _small()]
     rows = []
-    for arm, other in (*changes, *SMALL):
+    for arm, other in (*changes, *SIZES, *SMALL):
         final = found.difference(SETTING, arm, other)
         speed = gained(found.groups.get((SETTING, arm)), found.groups.get((SETTING, other)))
         if final is not None and speed is not None:

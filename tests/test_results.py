@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from collm.comparison.runner import Runner
 from collm.comparison.study import FILE, read_study
 from collm.evaluation.stats import Estimate
 from collm.training.run_folder import RunFolder, make_folder
+from collm.training.setup import build_task
 
 STUDIES: Mapping[str, Comparison] = results.studies()
 
@@ -77,6 +79,39 @@ def test_gathering_loses_no_cell(tmp_path: Path) -> None:
     assert len(list(load(data / name))) == len(STUDIES[name].records) + 1
 
 
+def test_two_results_of_one_cell_are_not_mixed(tmp_path: Path) -> None:
+    """The same cell with another record is older there or here; nobody overwrites it unasked."""
+    name = next(iter(STUDIES))
+    runs, data = tmp_path / "runs", tmp_path / "data"
+    shutil.copytree(results.DATA / name, data / name)
+    first = STUDIES[name].records[0]
+    other = {**first, "seconds": 1.0}
+    shutil.copytree(results.DATA / name, runs / name, ignore=shutil.ignore_patterns("*.jsonl"))
+    RunFolder(make_folder(runs / name / results.cell_of(first).path)).write_json(FILE_OF_RECORD, other)
+    with pytest.raises(SystemExit, match=f"{results.cell_of(first)}: the raw data has other results"):
+        results.gather(runs, data)
+    assert {path.name: path.read_bytes() for path in (data / name).iterdir()} == {
+        path.name: path.read_bytes() for path in (results.DATA / name).iterdir()
+    }
+
+
+def test_studies_share_most_held_out_words() -> None:
+    """What the protocol says of words that are drawn anew, and the page on the told critic."""
+    words = []
+    for name in ("main", "why", "told"):
+        found = STUDIES[name].study
+        assert found is not None
+        cell = next(cell for cell in found.cells() if cell.setting == "flagship")
+        words.append({problem.id for problem in build_task(found.config(cell)).problems("test")})
+    assert [len(one) for one in words] == [128] * 3
+    assert [len(one & other) for one, other in itertools.combinations(words, 2)] == [120] * 3
+    for page in (results.RESULTS / "protocol.md", results.RESULTS / "README.md"):
+        assert (
+            "120 of the 128" in page.read_text()
+            or "of the 128 on which one study measures its teams, 120" in page.read_text()
+        )
+
+
 @pytest.mark.parametrize("plan", sorted(results.PLANS.glob("*.yaml")), ids=lambda plan: plan.stem)
 def test_plans_can_be_run(plan: Path) -> None:
     study = read_study(plan)
@@ -95,7 +130,7 @@ def test_data_was_made_by_its_plan(name: str) -> None:
         assert str(cell) in planned
         config = found.study.config(cell)
         assert record["conditions"]["env_steps"] == config.env_steps
-        assert not made_otherwise(record, config), cell
+        assert not made_otherwise(record, config, found.study.arms[cell.arm].method), cell
         if "curve" in record:
             assert record["env_steps"] >= config.env_steps
             assert record["curve"]["env_steps"][-1] == record["env_steps"]

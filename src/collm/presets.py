@@ -14,7 +14,7 @@ from collm.errors import unknown_name
 from collm.methods import Method, method
 
 _SUMMARIES = {
-    "default": "our settings, chosen on other words and seeds than any result (docs/results/tuning.md)",
+    "default": "our settings, chosen with other seeds than any result's (docs/results/tuning.md)",
     "quick": "the same on small problems: minutes on two processor cores",
     "paper": "the released optimisation settings and rewards, with our histories and masks",
 }

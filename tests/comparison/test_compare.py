@@ -9,7 +9,7 @@ import pytest
 
 from collm import cli
 from collm.comparison.runner import Runner
-from collm.comparison.study import Cell, read_study
+from collm.comparison.study import Cell, read_study, simple, to_yaml
 from collm.training.run_folder import RunFolder
 
 CONFIG = """
@@ -87,6 +87,22 @@ def test_a_cell_that_fails_does_not_stop_the_others(
     study = read_study(out / "study.yaml")
     states = {cell.arm: Runner(study, out, study.cells()).status(cell).state for cell in study.cells()}
     assert states == {"raw": "finished", "magrpo": "missing"}
+
+
+def test_what_the_system_refuses_fails_one_cell(tmp_path: Path, small: list[str]) -> None:
+    """A log that cannot be written, say; the next cell is played all the same."""
+    out = tmp_path / "out"
+    first, second = (Cell("str-build", "raw", seed) for seed in (0, 1))
+    log = (out / first.path).with_name("seed-0.log")
+    log.mkdir(parents=True)
+    (out / "study.yaml").write_text(to_yaml(simple(["str-build"], ["raw"], 2, 16, "quick", {})))
+    assert cli.run([*small, "--methods", "raw", "--seeds", "2", "--out", str(out), "--no-report"]) == 1
+    study = read_study(out / "study.yaml")
+    runner = Runner(study, out, [first, second])
+    assert [runner.status(cell).state for cell in (first, second)] == ["missing", "finished"]
+    said: list[str] = []
+    runner.run(1, lambda _, status: said.append(status.reason))
+    assert said == [f"Is a directory: {log}"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 from pathlib import Path
@@ -14,7 +15,7 @@ from collm.commands.report import of_runs
 from collm.comparison import records
 from collm.comparison.data import Comparison, load
 from collm.comparison.figures import Drawer
-from collm.comparison.report import write
+from collm.comparison.report import summary, write
 from collm.comparison.study import Arm, Setting, Study
 from collm.comparison.tables import tables
 from collm.errors import ConfigError
@@ -117,6 +118,21 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
     assert "higher than magrpo" in said["short"][0]
     rows = list(csv.reader((tmp_path / "tables" / "tldr--held-out-problems.csv").open()))
     assert [row[0] for row in rows] == ["arm", "collm-cc", "magrpo", "raw"]
+
+
+def test_the_best_of_many_is_not_higher_by_having_been_picked() -> None:
+    """Against one other method an interval of 95 % decides; against each of many that were looked at it does not."""
+
+    def said(others: int) -> str:
+        spread = (-0.3, 0.3, 0.9, -0.9)
+        found = [record("tldr", "best", seed, 72.0) for seed in range(4)]
+        for arm, seed in itertools.product(range(others), range(4)):
+            found.append(record("tldr", f"arm-{arm}", seed, 70.0 + spread[seed]))
+        return next(summary(Comparison(found)))
+
+    assert said(1).endswith("; higher than arm-0.")
+    assert "against arm-0" in said(6)
+    assert "nothing is decided" in said(6)
 
 
 def test_what_only_some_runs_measured_is_left_out() -> None:

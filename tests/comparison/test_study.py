@@ -8,7 +8,7 @@ import pytest
 
 from collm import options
 from collm.comparison.runner import begun
-from collm.comparison.study import Cell, Study, read_study, simple, to_yaml
+from collm.comparison.study import Arm, Cell, Setting, Study, read_study, simple, to_yaml
 from collm.config import comparable
 from collm.errors import ConfigError
 from collm.training.run_folder import RunFolder, make_folder
@@ -132,7 +132,7 @@ def test_a_finished_cell_keeps_what_it_was_made_with(tmp_path: Path) -> None:
     study = simple(["str-build"], ["magrpo", "parallel"], 1, 512, "quick", {})
     begin(study, tmp_path)
     values = comparable(study.config(Cell("str-build", "magrpo", 0)))
-    agreed = {"options": values["task"], "env_steps": 512}
+    agreed = {"task": "str-build", "options": values["task"], "env_steps": 512}
     config = {**values, "policy": {**values["policy"], "lr": 0.123}}
     made = {"magrpo": config, "parallel": {"sampling": values["sampling"]}}
     for arm, config in made.items():
@@ -144,6 +144,21 @@ def test_a_finished_cell_keeps_what_it_was_made_with(tmp_path: Path) -> None:
     changes = {"policy": {"lr": 0.123}, "sampling": {"temperature": 0.3}}
     with pytest.raises(ConfigError, match=r"str-build/.*/0 has temperature .* and 0\.3"):
         begin(simple(["str-build"], ["magrpo", "parallel"], 1, 512, "quick", changes), tmp_path)
+
+
+def test_a_finished_team_that_was_not_trained_keeps_its_protocol(tmp_path: Path) -> None:
+    def talking(protocol: str) -> Study:
+        return Study({"str-build": Setting("str-build", 512)}, {"talk": Arm(protocol)}, 1, preset="quick")
+
+    begin(talking("pipeline"), tmp_path)
+    cell = Cell("str-build", "talk", 0)
+    values = comparable(talking("pipeline").config(cell))
+    agreed = {"task": "str-build", "options": values["task"], "env_steps": 512}
+    made = record("str-build", "talk", 0, 50.0, trained=False, conditions=agreed, method="pipeline")
+    RunFolder(make_folder(tmp_path / cell.path)).write_json("record.json", made)
+    begin(talking("pipeline"), tmp_path)
+    with pytest.raises(ConfigError, match="str-build/talk/0 has method pipeline and discussion"):
+        begin(talking("discussion"), tmp_path)
 
 
 def test_another_folder_is_left_alone(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ _SOLVED, _TRIES = "all_tests_passed", (1, 3, 5)
 def play(study: Study, cell: Cell, folder: Path) -> Record:
     """Run a cell in its folder, whatever state it was left in, and return its record."""
     config, arm = study.config(cell), study.arms[cell.arm]
-    difference = records.changed(folder, config)
+    difference = records.changed(folder, config, arm.method)
     if difference:
         raise ConfigError(
             f"{folder} was begun with other settings: {difference}. Put them back, or remove that folder to begin again."

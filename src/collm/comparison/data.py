@@ -131,18 +131,18 @@ class Comparison:
         there = {(record["setting"], record["arm"], record["seed"]) for record in self.records}
         return [cell for cell in self.study.cells() if (cell.setting, cell.arm, cell.seed) not in there]
 
-    def difference(self, setting: str, arm: str, other: str) -> Estimate | None:
+    def difference(self, setting: str, arm: str, other: str, level: float = stats.LEVEL) -> Estimate | None:
         """Score of one arm minus another's: over the seeds that both have, each pair on the same problems."""
         if (setting, arm) not in self.groups or (setting, other) not in self.groups:
             return None
-        return paired(self.groups[setting, arm], self.groups[setting, other])
+        return paired(self.groups[setting, arm], self.groups[setting, other], level)
 
 
-def paired(group: Group, other: Group) -> Estimate | None:
+def paired(group: Group, other: Group, level: float = stats.LEVEL) -> Estimate | None:
     """Score of one group minus another's over the seeds that both have; both were measured on the same problems."""
     a, b = ({record["seed"]: record for record in one.records} for one in (group, other))
     common = sorted(set(a) & set(b))
-    return stats.mean([_gap(a[seed], b[seed]) for seed in common]) if common else None
+    return stats.mean([_gap(a[seed], b[seed]) for seed in common], level) if common else None
 
 
 def _gap(a: Record, b: Record) -> float:

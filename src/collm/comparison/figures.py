@@ -102,6 +102,9 @@ class Drawer:
             panel.set_yticks(range(len(groups)), [f"{g.arm} ({len(g.records)})" for g in groups], fontsize=8)
             panel.invert_yaxis()
             panel.grid(visible=False, axis="y")
+            # Whiskers of few seeds reach further than any score can.
+            values = [score for group in groups for score in group.scores]
+            panel.set_xlim(min(0.0, *values), max(102.0, *values))
             finish(panel, setting, "score (0–100)", "", legend=False)
         text = "Bars: mean over seeds (their number in brackets); lines: 95 % Student interval; ticks: single seeds."
         return Drawn("Scores", save(figure, self.out / "scores.png"), text)
@@ -216,10 +219,14 @@ class Drawer:
         return Drawn("Hardened against released", save(figure, self.out / "hardened.png"), text)
 
     def _legend(self, panel: Axes) -> None:
-        """Colours of the trained arms, those that other panels have too."""
+        """Colours of the trained arms, those of other panels too; of a single panel also how many seeds, if they differ."""
         if self.few:
-            for arm, group in {group.arm: group for group in self.found.groups.values() if group.trained}.items():
-                panel.plot([], [], color=self.colours[arm], linewidth=1.8, label=arm, linestyle=_line(group))
+            trained = {group.arm: group for group in self.found.groups.values() if group.trained}
+            counts = {len(group.records) for group in trained.values()}
+            counted = len(self.found.settings) == 1 and len(counts) > 1
+            for arm, group in trained.items():
+                label = f"{arm} ({len(group.records)})" if counted else arm
+                panel.plot([], [], color=self.colours[arm], linewidth=1.8, label=label, linestyle=_line(group))
             panel.legend(frameon=False, fontsize=7)
 
     def _trained(self, setting: str) -> list[Group]:

@@ -192,21 +192,24 @@ def require_comparable(records: Iterable[Record]) -> None:
             )
 
 
-def changed(cell: Path, config: TrainConfig[Any]) -> str:
-    """What the cell in this folder was begun or finished with, and what ``config`` says, where they differ. Empty if nothing
-    is there."""
+def changed(cell: Path, config: TrainConfig[Any], method: str) -> str:
+    """What the cell in this folder was begun or finished with, and what ``config`` and the method (or protocol) say, where
+    they differ. Empty if nothing is there."""
     if (cell / FILE).is_file():
-        return made_otherwise(of_cell(cell / FILE), config)
+        return made_otherwise(of_cell(cell / FILE), config, method)
     if (cell / CONFIG).is_file():
         return _differs(without_trackers(RunFolder.open(cell).read_config()), config)
     return ""
 
 
-def made_otherwise(record: Record, config: TrainConfig[Any]) -> str:
+def made_otherwise(record: Record, config: TrainConfig[Any], method: str) -> str:
     """The same for a finished cell. An older record says only what it kept."""
     agreed = record["conditions"]
+    kind = difference(
+        {"task": agreed["task"], "method": record.get("method", method)}, {"task": config.task_name, "method": method}
+    )
     own = {"task": agreed["options"], "env_steps": agreed["env_steps"], "seed": record["seed"]}
-    return _differs({**record.get("config", {}), **own}, config)
+    return kind or _differs({**record.get("config", {}), **own}, config)
 
 
 def _differs(kept: Mapping[str, Any], config: TrainConfig[Any]) -> str:

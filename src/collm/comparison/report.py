@@ -6,6 +6,7 @@ import base64
 import csv
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -122,7 +123,10 @@ def _subtitle(found: Comparison) -> str:
 
 
 def summary(found: Comparison) -> Iterator[str]:
-    """What a person with one minute should know: per setting the best arm, and what is decided against the others."""
+    """What a person with one minute should know: per setting the best arm, and what is decided against the others.
+
+    The best was picked by looking, as if all pairs had been compared: their intervals hold together.
+    """
     for setting in found.settings:
         groups = found.of(setting)
         best = max(groups, key=lambda group: float(np.mean(group.scores)))
@@ -131,8 +135,10 @@ def summary(found: Comparison) -> Iterator[str]:
         line += f" over {_count(mean.seeds, 'seed')}"
         if raw := best.before("score"):
             line += f" ({np.mean(raw):.1f} before training)"
-        trained = [group.arm for group in groups if group.trained and group is not best]
-        gaps = {arm: found.difference(setting, best.arm, arm) for arm in trained} if best.trained else {}
+        trained = [group.arm for group in groups if group.trained]
+        level = stats.joint_level(math.comb(len(trained), 2))
+        others = [arm for arm in trained if arm != best.arm] if best.trained else []
+        gaps = {arm: found.difference(setting, best.arm, arm, level) for arm in others}
         clear = [arm for arm, gap in gaps.items() if gap is not None and gap.sign > 0]
         open_ = [arm for arm, gap in gaps.items() if gap is not None and gap.sign == 0]
         above = [arm for arm, gap in gaps.items() if gap is not None and gap.sign < 0]

@@ -67,7 +67,7 @@ def _require_grown(old: Study, new: Study, folder: Path) -> None:
             continue
         if cell not in known:
             raise ConfigError(f"{folder} has a cell {cell} that this comparison does not have. {_ways_on(folder)}")
-        found = records.changed(folder / cell.path, new.config(cell))
+        found = records.changed(folder / cell.path, new.config(cell), new.arms[cell.arm].method)
         if found:
             raise ConfigError(f"{folder} was begun with other settings: {cell} has {found}. {_ways_on(folder)}")
 
@@ -105,8 +105,17 @@ class Runner:
         return all(self.status(cell).state == "finished" for cell in self.cells)
 
     def _play(self, cell: Cell) -> None:
+        """Run one cell to its end; what the system refuses is why it failed."""
         if self._stopping.is_set():
             return
+        try:
+            self._process(cell)
+        except OSError as error:
+            self._failed[cell] = f"{error.strerror}: {error.filename or self.folder / cell.path}"
+        finally:
+            self._running.pop(cell, None)
+
+    def _process(self, cell: Cell) -> None:
         path = self.folder / cell.path
         path.parent.mkdir(parents=True, exist_ok=True)
         log = path.with_name(f"{path.name}.log")
@@ -128,13 +137,12 @@ class Runner:
             if self._stopping.is_set():  # asked between the look above and now
                 process.terminate()
             status = process.wait()
-        del self._running[cell]
         if status and not self._stopping.is_set():
             said = log.read_text(errors="replace").strip().splitlines()
             reason = _killed(status) or (said[-1] if said else f"exit status {status}")
             self._failed[cell] = f"{reason} ({log})"
         elif not status:
-            log.unlink()
+            log.unlink(missing_ok=True)
 
     def _stop(self) -> None:
         """Cells finish their update and save."""

@@ -96,7 +96,7 @@ def learning(found: Comparison, setting: str) -> Table:
             )
         )
     goal = f"reached {level:.0f}; median env steps"
-    columns = ("arm", "seeds", "raw", "IQM [95 %]", "area under the curve", goal)
+    columns = ("arm", "seeds", "before training", "IQM [95 %]", "area under the curve", goal)
     rest = ("explained variance", "spread of advantages", "gradient: signal", "env steps", "median seconds")
     return Table(f"{setting}: training", (*columns, *rest), tuple(rows))
 

@@ -65,13 +65,18 @@ def paired_interval(differences: np.ndarray, level: float = LEVEL, resamples: in
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def mean(values: Sequence[float]) -> Estimate:
+def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:
     """Mean over seeds (seeds,), with Student's interval; differences of paired seeds are such values too."""
     found, n = np.asarray(values, dtype=float), len(values)
     centre = float(found.mean())
     if n < 2:
         return Estimate(centre, None, None, n)
-    return _around(centre, float(found.std(ddof=1)) / math.sqrt(n), n - 1, n)
+    return _around(centre, float(found.std(ddof=1)) / math.sqrt(n), n - 1, n, level)
+
+
+def joint_level(count: int) -> float:
+    """The level of each of ``count`` intervals that all hold with 95 % together (Bonferroni)."""
+    return 1 - (1 - LEVEL) / max(1, count)
 
 
 def ratio(values: Sequence[float], others: Sequence[float]) -> Estimate:
@@ -104,14 +109,22 @@ def iqm(values: Sequence[float]) -> Estimate:
 
 
 def pooled_iqm(groups: Sequence[Sequence[float]], resamples: int = 4000) -> Estimate:
-    """Interquartile mean over the seeds of all tasks together (tasks, seeds), as Agarwal et al. (2021) pool them.
+    """Interquartile mean over the seeds of all tasks together (tasks, seeds), as Agarwal et al. (2021) pool them; tasks have
+    the same weight, however many seeds each has.
 
     The bootstrap is stratified: seeds are drawn anew within each task. A percentile interval is too short for few seeds, so
     its percentiles are those that would give Student's interval for a mean (Hesterberg 2015, "expanded percentile").
     """
 
+    weights = np.concatenate([np.full(len(group), 1 / (len(groups) * len(group))) for group in groups])
+
     def pooled(parts: Sequence[np.ndarray]) -> np.ndarray:
-        return stats.trim_mean(np.concatenate(parts, axis=-1), _CUT, axis=-1)
+        values = np.concatenate(parts, axis=-1)
+        order = np.argsort(values, axis=-1)
+        # Values side by side, each as wide as its weight: what counts of it lies between the quartiles.
+        ends = np.cumsum(weights[order], axis=-1)
+        inside = np.diff(np.clip(ends, _CUT, 1 - _CUT), axis=-1, prepend=_CUT)
+        return (np.take_along_axis(values, order, -1) * inside).sum(-1) / (1 - 2 * _CUT)
 
     return _stratified([np.asarray(group, dtype=float) for group in groups], pooled, resamples)
 
@@ -130,8 +143,8 @@ def _stratified(
     return Estimate(value, float(low), float(high), n)
 
 
-def _around(centre: float, error: float, freedom: int, n: int) -> Estimate:
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+def _around(centre: float, error: float, freedom: int, n: int, level: float = LEVEL) -> Estimate:
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
     return Estimate(centre, centre - half, centre + half, n)
 
 

@@ -9,7 +9,8 @@ import torch
 class GradientSignal:
     """Squared norms of the gradients g_k of an update's minibatches, and inner products of neighbours.
 
-    Minibatches share no episode, so E[g_k · g_k+1] = ‖E g‖² up to what one step moves; E‖g_k‖² is that plus the variance.
+    Minibatches share no episode, so E[g_k · g_k+1] = ‖E g‖² up to what one step moves; E‖g_k‖² is that plus the variance. A
+    step along g_k takes part of what was chance in it away again: with large steps and much noise the share is below 0.
     """
 
     def __init__(self) -> None:
