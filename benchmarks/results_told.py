@@ -13,7 +13,7 @@ from collm.evaluation import stats
 from collm.evaluation.stats import Estimate
 
 STUDY, ARM = "told", "collm-cc-told"
-OTHERS = ("collm-dc", "collm-dc-lam-0.8", "collm-dc-running", "collm-dc-long", "magrpo")
+OTHERS = ("collm-dc", "collm-dc-lam-0.8", "collm-dc-running", "collm-dc-own", "collm-dc-long", "magrpo")
 BESIDE = {"hardened [95 %]": ("sampled", "score_hardened"), "greedy [95 %]": ("greedy", "score")}
 """What stands beside the score that decides: the decoding and the measure."""
 

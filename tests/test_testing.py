@@ -215,6 +215,11 @@ class Vague(Total):
         return {"how": "well" if state["turn"] else 0.0}
 
 
+class Dim(Total):
+    def observed_standing(self, problem: Problem, state: Any, agent: int) -> Mapping[str, float]:
+        return {"heard": float("inf") if agent else 0.0}
+
+
 class NotANumber(Total):
     def step(self, problem: Problem, state: Any, actions: JointAction) -> Step:
         return dataclasses.replace(super().step(problem, state, actions), reward=float("nan"))
@@ -256,6 +261,7 @@ BROKEN: list[tuple[Callable[[], Task], str]] = [
     (Lonely, "problem '1', turn 0: 1 observations for 2 agents"),
     (SystemLater, "problem '1', turn 0, trying empty actions: the observation of agent 0 has role 'system'"),
     (LostFromTheStart, "problem '1', turn 0: standing raised ZeroDivisionError"),
+    (Dim, "problem '1', turn 0: observed_standing of agent 1: 'heard' = inf is not finite"),
     (Vague, "problem '1', turn 0, trying empty actions: standing 'how' = 'well' is not finite"),
     (NotANumber, "problem '1', turn 0, trying empty actions: the reward nan is not a finite number"),
     (Undeclared, "a reward per agent needs per_agent_rewards = True"),

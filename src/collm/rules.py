@@ -123,7 +123,7 @@ def _check_critic(critic: CriticSettings, rollout: Any, chosen: Method) -> None:
             "Use critic.encoding = time-order for trees."
         )
     if critic.encoding == "state":
-        _check_state_critic(critic, chosen)
+        _check_state_critic(critic)
     if critic.model is not None and (critic.backbone == "policy" or critic.encoding == "caches"):
         raise ConfigError(
             "critic.model is a network beside the policies, with states of its own. Use critic.backbone = separate and "
@@ -144,12 +144,7 @@ def _check_critic(critic: CriticSettings, rollout: Any, chosen: Method) -> None:
             )
 
 
-def _check_state_critic(critic: CriticSettings, chosen: Method) -> None:
-    if chosen.critic != "joint":
-        raise ConfigError(
-            f"critic.encoding = state: the task's state holds what all agents did, and a critic of '{chosen.name}' knows "
-            "one agent's own history only. Use method collm-cc, or critic.encoding = auto."
-        )
+def _check_state_critic(critic: CriticSettings) -> None:
     for name, needed in (("kind", "v"), ("model", None), ("backbone", "separate")):
         if getattr(critic, name) != needed:
             raise ConfigError(

@@ -27,7 +27,8 @@ def check_task(task: Task, problems_per_split: int = 8) -> None:
     * the splits are the same every time, without duplicates, and train shares no problem with the other two;
     * ``reset`` and ``step`` are pure: equal results when asked again, at once or later and in another order,
       and no argument is changed;
-    * observations, rewards, components and what ``standing`` tells have the promised shapes and are finite;
+    * observations, rewards, components and what ``standing`` and ``observed_standing`` tell have the promised shapes and
+      are finite;
     * an episode ends after at most ``turns`` turns, and has observations exactly as long as it goes on;
     * the floor lies below the ceiling and no final above it; empty actions score 0, the best plan scores 100;
     * no action text, however malformed, raises.
@@ -182,7 +183,15 @@ def _checked_start(place: _Place, problem: Problem) -> Start:
         with place.calling("standing"):
             standing = place.task.standing(problem, start.state)
         _check_named(place, "standing", standing)
+        _check_observed(place, problem, start.state)
     return start
+
+
+def _check_observed(place: _Place, problem: Problem, state: Any) -> None:
+    for agent in range(place.task.agents):
+        with place.calling("observed_standing"):
+            told = place.task.observed_standing(problem, state, agent)
+        _check_named(place, f"observed_standing of agent {agent}:", told)
 
 
 def _check_observations(place: _Place, observations: object, first: bool) -> None:
@@ -230,7 +239,11 @@ def _checked_step(place: _Place, problem: Problem, state: Any, actions: JointAct
     place.require(all(map(_is_finite, numbers)), f"final, score or paper_score is not finite: {numbers}")
     _check_named(place, "component", parts)
     _check_named(place, "standing", standing)
-    place.require(_same(kept_after, step.state), "final, score, paper_score, components or standing changed the state")
+    _check_observed(place, problem, step.state)
+    place.require(
+        _same(kept_after, step.state),
+        "final, score, paper_score, components, standing or observed_standing changed the state",
+    )
     ceiling = task.ceiling(problem)
     place.require(final <= ceiling + _TOLERANCE, f"the final {final} exceeds the ceiling {ceiling}")
     return _Taken(place, problem, state, list(actions), step, final)

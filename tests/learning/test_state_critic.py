@@ -20,8 +20,9 @@ from collm.models.policy import Policy
 from collm.rollout.branching import Branching
 from collm.rollout.collector import Job, collect
 from collm.rollout.forest import Forest
-from collm.rollout.standing import Standing
+from collm.rollout.standing import OwnStanding, Standing
 from collm.tasks import Problem
+from collm.tasks.minecraft.str_build import StrBuild, StrBuildOptions
 from collm.tasks.protocol import replay
 from collm.training.setup import assemble
 from tests.games import ONE_TOKEN, Memory, choice, game_chat, game_policy
@@ -165,10 +166,62 @@ def test_every_task_has_such_a_critic(task: str) -> None:
     assert len(critic.standing.names) > 3
 
 
+FLAGSHIP = {"world": "persistent", "reward": "terminal", "feedback": "own", "turns": 4}
+
+
+def flagship(actions: list[tuple[str, str]], seed: int = 0) -> tuple[OwnStanding, np.ndarray]:
+    """What both agents know behind these joint actions: (agents, numbers)."""
+    task = StrBuild(StrBuildOptions(**FLAGSHIP))  # type: ignore[arg-type]
+    standing, problem = OwnStanding(task), task.problem("HI")
+    found = standing.lived(problem, seed, actions, replay(task, problem, actions, seed).state)
+    return standing, np.stack([found[standing.columns([agent])] for agent in range(2)])
+
+
+def test_what_an_agent_knows_by_itself() -> None:
+    """Its own blocks and how many cells are empty; of the partner's blocks nothing else."""
+    task = StrBuild(StrBuildOptions(**FLAGSHIP))  # type: ignore[arg-type]
+    plan = task.best_plan(task.problem("HI"))
+    assert plan is not None
+    (mine, others), *_ = plan
+    lines = others.splitlines()
+    standing, known = flagship([(mine, others)])
+    named = [dict(zip(standing.names, row, strict=False)) for row in known]
+    cells = len(task.problem("HI").cells)
+    assert named[0]["observed: empty"] == named[1]["observed: empty"] == cells - len(mine.splitlines()) - len(lines)
+    alone = task.components(task.problem("HI"), replay(task, task.problem("HI"), [(mine, "")], 0).state)
+    assert named[0]["coverage"] == alone["coverage"] < len(mine.splitlines() + lines) / cells
+    # The partner writes as many cells elsewhere, and refused lines: agent 0 knows the same. It is silent: one number moves.
+    _, other = flagship([(mine, "\n".join(reversed(lines)) + "\nnonsense")])
+    assert (other[0] == known[0]).all()
+    assert (other[1] != known[1]).any()
+    _, silent = flagship([(mine, "")])
+    assert [standing.names[place] for place in np.flatnonzero(silent[0] != known[0])] == ["observed: empty"]
+
+
+def test_critics_of_one_agent_read_what_it_knows() -> None:
+    """And go by their own agent's columns."""
+    values = {"method": "collm-dc", "task": FLAGSHIP, "critic": {"encoding": "state"}}
+    parts = assemble(resolve("str-build", preset="quick", values=values))
+    critics = [critic for critic in parts.learner.critics if isinstance(critic, StateCritic)]
+    assert [critic.agents for critic in critics] == [(0,), (1,)]
+    standing = critics[0].standing
+    jobs = [Job(problem, group) for group, problem in enumerate(parts.task.problems("train")[:4])]
+    sampling = resolve("str-build", preset="quick", values=values).sampling
+    forest = collect(parts.task, parts.policies, jobs, sampling, ("t",), standing=standing).forest
+    for critic in critics:
+        torch.nn.init.ones_(critic.model.head.linear.weight)
+    before = [critic.values(forest, 1000).values for critic in critics]
+    assert forest.states is not None
+    changed = forest.states.copy()
+    changed[:, standing.columns([1])] += 1.0
+    after = [critic.values(dataclasses.replace(forest, states=changed), 1000).values for critic in critics]
+    assert (before[0] == after[0]).all()
+    assert (before[1] != after[1]).all()
+
+
 @pytest.mark.parametrize(
     ("method", "values", "said"),
     [
-        ("collm-dc", {}, "one agent's own history only"),
         ("collm-cc", {"kind": "q"}, r"critic\.kind = q"),
         ("collm-cc", {"model": "tiny"}, r"critic\.model = tiny"),
         ("ac", {"backbone": "policy"}, r"critic\.backbone = policy"),

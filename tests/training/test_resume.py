@@ -94,6 +94,7 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "caches and a hard target": ("collm-cc", {"critic": {"encoding": "caches", "target": "hard", "target_every": 2}}),
     "states and a slow critic": ("collm-cc", {"critic": {"encoding": "state", "target": "polyak"}}),
+    "what each agent knows of the state": ("collm-dc", {"critic": {"encoding": "state"}}),
     "a value head on the policy": ("ac", {"critic": {"backbone": "policy"}}),
     "trees": ("marloo", {"rollout": {"samples": 2, "shape": "tree-cross"}, "env_steps": 350}),
     "running means and a KL in the loss": ("magrpo", {"rollout": {"samples": 2}, "policy": {"kl": "loss"}}),

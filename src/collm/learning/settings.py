@@ -80,7 +80,8 @@ class CriticSettings:
     prompts one behind the other, again at every turn; or by a value query over the agents' own key/value caches, where
     nothing is encoded again (they stay in memory until the update is done). auto: caches for linear rollouts of one small
     model, time-order for everything else. state: a small network that reads no history but the task's own state (its score
-    and components so far, and the turn), for methods with one critic; measured with critic.epochs 8 and critic.lr 3e-3."""
+    and components so far, and the turn); one of a single agent is told the state that this agent's actions alone would have
+    made, and what its observations say in numbers. Measured with critic.epochs 8 and critic.lr 3e-3."""
     backbone: Literal["separate", "policy"] = "separate"
     """A network of its own, or a value head on the policy's states, learned in the policy's own steps (only for a critic
     of one agent's own history; critic.epochs and critic.minibatches are then those of the warm-up)."""

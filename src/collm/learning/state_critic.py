@@ -1,4 +1,4 @@
-"""A critic that reads the task's own state instead of the agents' histories."""
+"""A critic that reads numbers about the task's state instead of the agents' histories."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class StateReading(Reading):
 
 
 class StateCritic(Critic):
-    """V(s_t): values of the state in which a joint action is taken, as ``Standing`` tells it.
+    """V(s_t): values of the state in which a joint action is taken, as ``Standing`` tells it; with an ``OwnStanding``, of
+    what one agent knows of it.
 
     A state is less than a joint history: two histories that lead to one state have one value here, whatever the agents
     remember. As a baseline it is one all the same, because the state is settled before the joint action is drawn.
@@ -43,9 +44,10 @@ class StateCritic(Critic):
         key: tuple[Key, ...],
     ) -> None:
         """For states as ``standing`` tells them; weights are drawn from ``key``."""
-        model = StateModel(standing.width, outputs, settings.normalise, key).to(device)
+        self.standing, self._columns = standing, standing.columns(agents)
+        width = self._columns.stop - self._columns.start
+        model = StateModel(width, outputs, settings.normalise, key).to(device)
         super().__init__(model, settings, agents, device)
-        self.standing = standing
 
     def read(self, forest: Forest) -> list[Reading]:
         return [self._reading(forest, nodes) for _, nodes in nodes_of_paths(forest)]
@@ -59,7 +61,7 @@ class StateCritic(Critic):
             places=list(range(count)),
             nodes=nodes,
             bootstrap=count if forest.truncated[last] else None,
-            states=np.concatenate([forest.states[nodes], forest.beyond[[last]]]),
+            states=np.concatenate([forest.states[nodes], forest.beyond[[last]]])[:, self._columns],
         )
 
     def states(self, model: Any, batch: Sequence[Any], places: Sequence[tuple[int, int]]) -> torch.Tensor:

@@ -253,7 +253,7 @@ class _Collection:
         truncated = (step.truncated or cut) and not step.terminated
         self.nodes.append(
             {
-                **self._stood(path, step, truncated),
+                **self._stood(path, step, joint, truncated),
                 "problem": episode.job.group,
                 "path": path.number,
                 "parent": path.node,
@@ -275,13 +275,15 @@ class _Collection:
         if step.observations is not None and not episode.ended:
             episode.observations.append(step.observations)
 
-    def _stood(self, path: Path, step: Step, truncated: bool) -> dict[str, np.ndarray]:
+    def _stood(self, path: Path, step: Step, joint: Joint, truncated: bool) -> dict[str, np.ndarray]:
         """How things stood before a step, and how they stand behind one that was cut."""
         if self.standing is None:
             return {}
-        problem, turn = path.episode.job.problem, path.turn
-        states = self.standing.of(problem, path.episode.state, turn)
-        beyond = self.standing.of(problem, step.state, turn + 1) if truncated else np.zeros_like(states)
+        episode, beyond = path.episode, np.zeros(self.standing.width)
+        states = self.standing.lived(episode.job.problem, episode.seed, episode.actions, episode.state)
+        if truncated:
+            actions = [*episode.actions, joint.texts]
+            beyond = self.standing.lived(episode.job.problem, episode.seed, actions, step.state)
         return {"states": states, "beyond": beyond}
 
     def _observe(self, path: Path, step: Step, joint: Joint) -> bool:

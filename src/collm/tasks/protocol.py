@@ -176,6 +176,11 @@ class Task(abc.ABC):
         """
         return {"score": self.score(problem, state) / 100.0, **self.components(problem, state)}
 
+    def observed_standing(self, problem: Problem, state: Any, agent: int) -> Mapping[str, float]:
+        """What an agent's latest observation says of this state, in named numbers: what a critic of that agent alone with
+        ``critic.encoding = state`` is told beside the state that the agent's own actions would have made."""
+        return {}
+
     def best_plan(self, problem: Problem) -> Sequence[JointAction] | None:
         """Canonical joint actions, turn by turn, that reach R_max; None where the task has no such plan."""
         return None

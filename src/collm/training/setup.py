@@ -17,7 +17,7 @@ from collm.models.policy import Policy
 from collm.models.stack import same_shape
 from collm.rollout.engines import Engine, make_engine
 from collm.rollout.referee import begin, checked_numbers, inside_task
-from collm.rollout.standing import Standing
+from collm.rollout.standing import OwnStanding, Standing
 from collm.tasks.protocol import SPLITS, Task
 from collm.tasks.registry import make_task, require_registered, require_same, single_form
 from collm.training.team import critic_network, model_hash, references, side_by_side_threads, team_of, token_budget
@@ -92,11 +92,12 @@ def make_learner(config: TrainConfig[Any], task: Task, policies: list[Policy]) -
 def make_critic(
     config: TrainConfig[Any], chosen: Method, task: Task, view: list[int], policies: list[Policy], place: int
 ) -> Critic:
-    """The critic that reads these agents' histories, or the task's state."""
+    """The critic that reads these agents' histories, or the task's state as far as it may."""
     outputs = task.agents if task.per_agent_rewards and chosen.critic == "joint" else 1
     if config.critic.encoding == "state":
         key, device = ("critic", config.seed, place), policies[view[0]].device
-        return StateCritic(Standing(task), config.critic, view, outputs, device, key)
+        standing = Standing(task) if chosen.critic == "joint" else OwnStanding(task)
+        return StateCritic(standing, config.critic, view, outputs, device, key)
     if config.critic.backbone == "policy":
         return TextCritic(policies[view[0]], config.critic, view, policies, outputs)
     backbone = critic_network(config, policies, view[0], place)

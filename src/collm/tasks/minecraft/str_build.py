@@ -222,6 +222,16 @@ class StrBuild(BuildingTask):
             body = prompts.perfect_feedback(self.fixes(problem, state, agent))
         return (Message("user", f"{header}\n{body}"),)
 
+    def observed_standing(self, problem: Problem, state: BuildState, agent: int) -> Mapping[str, float]:
+        assert isinstance(problem, WordProblem)
+        if state.turn == 0:
+            return {}
+        if self.options.feedback == "own":
+            return {"empty": sum(cell not in state.world for cell in problem.cells)}
+        if self.options.feedback == "score":
+            return {"reward": self.final(problem, state)}
+        return {"fixes": len(self.fixes(problem, state, agent))} if self.options.feedback == "perfect" else {}
+
     def fixes(self, problem: WordProblem, state: BuildState, agent: int) -> list[Command]:
         """What an agent should set for the canonical build; the last agent also clears what is outside the target."""
         world: World = state.world if self.persistent else {}
