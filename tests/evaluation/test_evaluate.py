@@ -50,6 +50,16 @@ def test_the_same_key_gives_the_same_episodes_and_another_key_others(four_turns:
     assert one == again != other
 
 
+def test_a_history_that_may_not_fit_is_cut_as_in_training(four_turns: Task, team: list[Policy]) -> None:
+    problems, sampling = four_turns.problems("test")[:3], Sampling(max_new_tokens=8)
+    free = evaluate(four_turns, team, problems, sampling, ("a",))
+    assert {len(episode.actions) for episode in free.episodes} == {4}
+    opening = max(len(team[0].chat.opening(episode.observations[0][0])) for episode in free.episodes)
+    tight = evaluate(four_turns, team, problems, sampling, ("a",), opening + 9)
+    assert {len(episode.actions) for episode in tight.episodes} == {1}
+    assert all(episode.cut for episode in tight.episodes)
+
+
 def test_interval_of_paired_differences() -> None:
     """It holds the mean, shrinks with n as 1/√n, and agrees with the normal interval where that is right."""
     draws = np.random.default_rng(0).normal(3.0, 2.0, 400)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from collm.credit import Evidence, actor_critic
+from collm.errors import ConfigError
 from collm.learning import critic as critic_module
 from collm.learning.cache_critic import CacheCritic
 from collm.learning.critic import Critic, TextCritic, Values
@@ -188,6 +189,25 @@ def test_q_sees_the_joint_action_and_v_does_not(encoding: str) -> None:
     wanted = np.array([exact.action[histories(forest, int(node), behind=True)] for node in first])
     assert np.sqrt(np.mean((found.action_values[first, 0] - wanted) ** 2)) < 0.4
     assert wanted.std() > 0.8
+
+
+def test_what_a_cut_left_beyond_the_context_is_read_as_far_as_it_fits() -> None:
+    """A cut keeps the next observation, however long: the value behind it is of its beginning. Nothing else is lost."""
+    team, game = make_team(), Memory()
+    jobs = [Job(game.problem(""), 0, sample) for sample in range(4)]
+    forest = collect(game, team, jobs, ONE_TOKEN, ("t",), max_history=4).forest
+    assert forest.truncated.all()
+    critic = make_critics(team, dataclasses.replace(FAST, encoding="time-order"), own=True)[0]
+    assert isinstance(critic, TextCritic)
+    whole = critic.values(forest, 1000)
+    longest = max(len(reading.tokens) for reading in critic.read(forest))
+    critic.context = longest - 1
+    (short, *_) = critic.read(forest)
+    assert (len(short.tokens), short.bootstrap) == (longest - 1, longest - 2)
+    assert (critic.values(forest, 1000).values == whole.values).all()
+    critic.context = 1
+    with pytest.raises(ConfigError, match=f"a history has {longest} tokens, and the critic's model reads 1"):
+        critic.read(forest)
 
 
 def test_a_critic_fed_the_wrong_turn_does_not(monkeypatch: pytest.MonkeyPatch) -> None:

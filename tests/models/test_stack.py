@@ -67,6 +67,12 @@ def played(policies: list[Policy], numbers: np.ndarray) -> list[list[Response]]:
     return found
 
 
+def test_models_whose_responses_end_otherwise_play_by_themselves(chat: ChatFormat) -> None:
+    one, other, third = team_of(chat, "qwen3")
+    other.stop_ids = (*other.stop_ids, 77)
+    assert tables([one, other, third]) == [[0, 2], [1]]
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_stack_says_what_each_model_says(chat: ChatFormat, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     team = team_of(chat, name)

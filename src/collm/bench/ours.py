@@ -97,7 +97,7 @@ class Ours:
         if request.get("folders"):
             team = [load_policies(folder, 1, config.run.device)[0] for folder in request["folders"]]
         problems = list(task.problems("test"))[: request["problems"]]
-        found = evaluate(task, team, problems, config.sampling, ("bench", config.seed))
+        found = evaluate(task, team, problems, config.sampling, ("bench", config.seed), config.rollout.max_history)
         return {"score": found.mean("score"), "return": found.mean("return")}
 
 

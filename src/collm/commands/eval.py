@@ -53,9 +53,10 @@ def main(arguments: Sequence[str]) -> int:
     problems = list(task.problems(command.split))[: command.problems]
     if not problems:
         raise ConfigError(f"the task has no problems in the split '{command.split}'.")
-    key = ("eval", command.seed)
+    key, longest = ("eval", command.seed), config.rollout.max_history
     found = [
-        evaluate(task, policies, problems, sampling, key) for sampling in (config.sampling, config.sampling.greedy())
+        evaluate(task, policies, problems, sampling, key, longest)
+        for sampling in (config.sampling, config.sampling.greedy())
     ]
     if command.json:
         print_json({"run": str(command.run), "split": command.split, **{e.decoding: e.in_full() for e in found}})

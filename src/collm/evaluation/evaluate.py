@@ -93,14 +93,16 @@ def evaluate(
     problems: Sequence[Problem],
     sampling: Sampling,
     key: tuple[Key, ...],
+    max_history: int | None = None,
     engine: Engine = HF,
 ) -> Evaluation:
-    """Play every problem once. The same key gives two teams the same random numbers, which pairs them."""
+    """Play every problem once. The same key gives two teams the same random numbers, which pairs them. As in training,
+    episodes whose next turn might not fit into ``max_history`` tokens are cut."""
     started = time.perf_counter()
     episodes: list[Episode] = []
     read, written = [], []
     for part in at_once(one_each(problems)):
-        rollout = collect(task, policies, part, sampling, key, engine=engine)
+        rollout = collect(task, policies, part, sampling, key, max_history, engine=engine)
         episodes += rollout.episodes
         tokens = rollout.forest.tokens()
         read.append(tokens[0])

@@ -143,13 +143,18 @@ class TextCritic(Critic):
     def read(self, forest: Forest) -> list[Reading]:
         lay_out = one_behind_the_other if self.settings.encoding == "prompts" else in_time_order
         found = lay_out(forest, self.agents, self.script, self.has_actions)
-        longest = max(len(reading.tokens) for reading in found)
-        if longest > self.context:
+        return [one if len(one.tokens) <= self.context else self._shortened(one) for one in found]
+
+    def _shortened(self, reading: Reading) -> Reading:
+        """A reading that ends where the context does, if all that lies beyond is the observation behind a cut: the value
+        there is of as much of it as fits. Raises ConfigError if more does."""
+        kept = max([*reading.places, *reading.acted], default=-1) + 1
+        if kept > self.context or reading.bootstrap is None:
             raise ConfigError(
-                f"a joint history has {longest} tokens, and the critic's model reads {self.context}. "
+                f"a history has {len(reading.tokens)} tokens, and the critic's model reads {self.context}. "
                 "Set a smaller rollout.max_history, sampling.max_new_tokens or number of turns."
             )
-        return found
+        return dataclasses.replace(reading, tokens=reading.tokens[: self.context], bootstrap=self.context - 1)
 
     def states(self, model: Any, batch: Sequence[Reading], places: Sequence[tuple[int, int]]) -> torch.Tensor:
         tokens = padded([reading.tokens for reading in batch], self.pad_id, self.device)

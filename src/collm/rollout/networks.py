@@ -99,14 +99,21 @@ def network_of(policies: Sequence[Policy]) -> tuple[Network, np.ndarray]:
 
 
 def tables(policies: Sequence[Policy]) -> list[list[int]]:
-    """The agents that can play in one batch: those of one base, and those with small models of one shape."""
+    """The agents that can play in one batch: those of one base, and those with small models of one shape whose responses end
+    alike."""
     found: list[list[int]] = []
     for agent, policy in enumerate(policies):
         for agents in found:
-            base = policies[agents[0]].base
-            if base is policy.base or (stackable(base) and stackable(policy.base) and same_shape(base, policy.base)):
+            if _together(policies[agents[0]], policy):
                 agents.append(agent)
                 break
         else:
             found.append([agent])
     return found
+
+
+def _together(one: Policy, other: Policy) -> bool:
+    if one.base is other.base:
+        return True
+    alike = (one.stop_ids, one.pad_id) == (other.stop_ids, other.pad_id)
+    return alike and stackable(one.base) and stackable(other.base) and same_shape(one.base, other.base)

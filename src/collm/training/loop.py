@@ -154,7 +154,8 @@ class Trainer:
         """Sampled performance on validation problems, always with the same random numbers."""
         key = ("validation", self.config.seed)
         parts, sampling = self.parts, self.config.sampling
-        return evaluate(parts.task, parts.policies, self.validation, sampling, key, parts.engine).summary()
+        longest = self.config.rollout.max_history
+        return evaluate(parts.task, parts.policies, self.validation, sampling, key, longest, parts.engine).summary()
 
     def _count(self, env_steps: int, bad: bool) -> None:
         self.progress.update += 1

@@ -20,8 +20,9 @@ from collm.evaluation.evaluate import Evaluation, evaluate
 from collm.evaluation.samples import before_after, write_samples
 from collm.evaluation.stats import paired_interval
 from collm.models.policy import Policy, notes
+from collm.rollout.sampling import Sampling
 from collm.rules import caveats
-from collm.tasks.protocol import Task
+from collm.tasks.protocol import Problem, Task
 from collm.training import checkpoint
 from collm.training.display import Display, SilentDisplay
 from collm.training.loop import Trainer
@@ -162,13 +163,18 @@ class _Run:
         config, task = self.config, self.parts.task
         problems = list(task.problems("test"))[: config.evaluation.test_problems]
         if not self.played:  # the first call of a process is slow, and is not what play takes
-            evaluate(task, policies, problems[:1], config.sampling, ("test", config.seed), self.parts.engine)
+            self._measure(policies, problems[:1], config.sampling)
             self.played = True
         for sampling in (config.sampling, config.sampling.greedy()):
-            evaluation = evaluate(task, policies, problems, sampling, ("test", config.seed), self.parts.engine)
+            evaluation = self._measure(policies, problems, sampling)
             if evaluation.decoding == "sampled":
                 write_samples(task, evaluation.episodes[:_SAMPLES], self.folder.samples / when)
             yield evaluation
+
+    def _measure(self, policies: list[Policy], problems: Sequence[Problem], sampling: Sampling) -> Evaluation:
+        config, parts = self.config, self.parts
+        key, longest = ("test", config.seed), config.rollout.max_history
+        return evaluate(parts.task, policies, problems, sampling, key, longest, parts.engine)
 
     def _train(self, raw: dict[str, Any], stop: list[bool]) -> None:
         trainer, progress = self.trainer, self.trainer.progress
@@ -272,9 +278,8 @@ class _Run:
         scores = np.array([team["sampled"]["per_problem"]["score"] for team in (raw, trained)])
         typical = int(np.abs(scores - scores.mean(1, keepdims=True)).sum(0).argmin())
         problem = [task.problems("test")[typical]]
-        key = ("test", config.seed)
-        after = evaluate(task, self.parts.policies, problem, config.sampling, key, self.parts.engine).episodes[0]
-        before = evaluate(task, self._untrained(), problem, config.sampling, key, self.parts.engine).episodes[0]
+        after = self._measure(self.parts.policies, problem, config.sampling).episodes[0]
+        before = self._measure(self._untrained(), problem, config.sampling).episodes[0]
         before_after(task, before, after, self.folder.before_after_path)
 
 
