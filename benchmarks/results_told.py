@@ -1,4 +1,5 @@
-"""The study ``told``: whether a central critic that is told the state makes CoLLM-CC better than CoLLM-DC and MAGRPO."""
+"""The study ``told``: whether critics that are told numbers make CoLLM-CC, or CoLLM-DC, better than those that read and than
+MAGRPO."""
 
 from __future__ import annotations
 
@@ -12,8 +13,9 @@ from collm.comparison.data import Comparison, Group
 from collm.evaluation import stats
 from collm.evaluation.stats import Estimate
 
-STUDY, ARM = "told", "collm-cc-told"
-OTHERS = ("collm-dc", "collm-dc-lam-0.8", "collm-dc-running", "collm-dc-own", "collm-dc-long", "magrpo")
+STUDY, ARM, OWN = "told", "collm-cc-told", "collm-dc-own"
+_OTHERS = ("collm-dc", "collm-dc-lam-0.8", "collm-dc-running", "collm-dc-long", OWN, "magrpo")
+PAIRS = (*((ARM, other) for other in _OTHERS), (OWN, "collm-dc"), (OWN, "collm-dc-running"), (OWN, "magrpo"))
 BESIDE = {"hardened [95 %]": ("sampled", "score_hardened"), "greedy [95 %]": ("greedy", "score")}
 """What stands beside the score that decides: the decoding and the measure."""
 
@@ -24,24 +26,24 @@ def block(studies: Mapping[str, Comparison]) -> str:
 
 
 def table(found: Comparison) -> Table:
-    """A row per method that it is compared with."""
+    """A row per pair of arms."""
     rows = []
-    for other in OTHERS:
-        final = found.difference(FLAGSHIP, ARM, other)
+    for arm, other in PAIRS:
+        final = found.difference(FLAGSHIP, arm, other)
         if final is None:
             continue
-        groups = found.groups[FLAGSHIP, ARM], found.groups[FLAGSHIP, other]
+        groups = found.groups[FLAGSHIP, arm], found.groups[FLAGSHIP, other]
         area = gained(*groups)
         if area is None:
             continue
-        ratio, common = steps(found, FLAGSHIP, other, ARM)
+        ratio, common = steps(found, FLAGSHIP, other, arm)
         sooner = "–" if ratio is None else f"{ratio.text('.2f')}, {ratio.seeds} of {common} seeds"
         verdict = waiting(final.seeds, FLAGSHIP_SEEDS) or better(final)
         beside = [_difference(*groups, *measure).text("+.1f") for measure in BESIDE.values()]
         numbers = (str(final.seeds), final.text("+.1f"), *beside, area.text("+.1f"), sooner)
-        rows.append((f"{ARM} − {other}", *numbers, verdict))
+        rows.append((f"{arm} − {other}", *numbers, verdict))
     columns = ("pair", "seeds", "held-out score [95 %]", *BESIDE, "area under the curve [95 %]")
-    last = ("env steps to 80, the other's / its own", "CoLLM-CC is better")
+    last = ("env steps to 80, the other's / its own", "the first is better")
     return Table("A critic that is told the state: paired differences", (*columns, *last), tuple(rows))
 
 

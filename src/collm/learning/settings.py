@@ -92,7 +92,8 @@ class CriticSettings:
     """Factor of the value loss."""
     normalise: Literal["popart", "running", "none"] = "popart"
     """Value targets by their running mean and spread, with the values kept where they were when these move (popart) or
-    not (running); or in the task's units."""
+    not (running); or in the task's units. A new critic says 0 at first, with popart until it has learned the mean, with
+    running until it has seen a batch."""
     target: Literal["none", "hard", "polyak"] = "none"
     """Make targets with a slow copy of the critic: copied every target_every updates, or following by target_rate."""
     target_every: Annotated[int, Range(1)] = 4
@@ -107,7 +108,7 @@ class CriticSettings:
     """Optimiser steps per pass."""
     warmup_updates: Annotated[int, Range(0)] = 0
     """Updates in which only the critic learns, before the policies move. A new critic says the same of all
-    histories, which advantages that are centred over the batch do not feel."""
+    histories: advantages that are centred over the batch do not feel that after one turn, and little after several."""
     max_grad_norm: Annotated[float, Range(0, open_low=True)] | None = 1.0
     """Gradient-norm clipping; null for none."""
     weight_decay: Annotated[float, Range(0, 1)] = 0.0
