@@ -166,6 +166,22 @@ def test_every_task_has_such_a_critic(task: str) -> None:
     assert len(critic.standing.names) > 3
 
 
+@pytest.mark.parametrize("task", ["tldr", "arxiv", "coop-he", "str-build", "house-build"])
+def test_every_task_has_such_critics_of_one_agent(task: str) -> None:
+    """And play with them: the numbers of both agents are there at every node."""
+    values = {"method": "collm-dc", "critic": {"encoding": "state"}, "sampling": {"max_new_tokens": 8}}
+    config = resolve(task, preset="quick", values=values)
+    parts = assemble(config)
+    critics = [critic for critic in parts.learner.critics if isinstance(critic, StateCritic)]
+    assert len(critics) == parts.task.agents
+    jobs = [Job(parts.task.problems("train")[0], 0, sample) for sample in range(2)]
+    forest = collect(parts.task, parts.policies, jobs, config.sampling, ("t",), standing=critics[0].standing).forest
+    assert forest.states is not None
+    assert forest.states.shape == (len(forest), critics[0].standing.width)
+    turns = [forest.states[:, critic.standing.columns(critic.agents)][:, -parts.task.turns - 1 :] for critic in critics]
+    assert all((told.argmax(1) == forest.turn).all() for told in turns)
+
+
 FLAGSHIP = {"world": "persistent", "reward": "terminal", "feedback": "own", "turns": 4}
 
 
