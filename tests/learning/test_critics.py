@@ -199,7 +199,9 @@ def test_what_a_cut_left_beyond_the_context_is_read_as_far_as_it_fits() -> None:
     assert forest.truncated.all()
     critic = make_critics(team, dataclasses.replace(FAST, encoding="time-order"), own=True)[0]
     assert isinstance(critic, TextCritic)
+    torch.nn.init.normal_(critic.model.head.linear.weight)  # a new head says 0 of everything
     whole = critic.values(forest, 1000)
+    assert (whole.values != 0).all()
     longest = max(len(reading.tokens) for reading in critic.read(forest))
     critic.context = longest - 1
     (short, *_) = critic.read(forest)
