@@ -106,7 +106,10 @@ class Drawer:
             values = [score for group in groups for score in group.scores]
             panel.set_xlim(min(0.0, *values), max(102.0, *values))
             finish(panel, setting, "score (0–100)", "", legend=False)
-        text = "Bars: mean over seeds (their number in brackets); lines: 95 % Student interval, cut where the scale ends; ticks: single seeds."
+        text = (
+            "Bars: mean over seeds (their number in brackets); lines: 95 % Student interval, cut where the scale ends; "
+            "ticks: single seeds."
+        )
         return Drawn("Scores", save(figure, self.out / "scores.png"), text)
 
     def _curves(self, settings: Sequence[str], x: str, label: str, title: str, name: str) -> Drawn:
