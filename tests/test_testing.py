@@ -173,6 +173,22 @@ class Upside(Total):
         return self.floor(problem)
 
 
+class Secretive(Total):
+    def memory(self) -> Mapping[str, Any]:
+        return {"said": np.zeros(2)}
+
+
+class Absent(Total):
+    def __init__(self) -> None:
+        self.known = {"1": 0.5}
+
+    def memory(self) -> Mapping[str, Any]:
+        return self.known
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        self.known = {}
+
+
 class Endless(Total):
     def step(self, problem: Problem, state: Any, actions: JointAction) -> Step:
         return dataclasses.replace(
@@ -255,6 +271,8 @@ BROKEN: list[tuple[Callable[[], Task], str]] = [
     (LowCeiling, "problem '1', turn 0, trying the best plan: the final 0.0 exceeds the ceiling -0.5"),
     (HighCeiling, "problem '1', trying the best plan: the final is 0.0, the ceiling 0.5"),
     (Upside, "problem '1': the ceiling -1.0 is not above the floor -1.0"),
+    (Secretive, "memory, as JSON, raised TypeError"),
+    (Absent, "memory differs from what remember was given"),
     (Endless, "problem '1', turn 1, trying empty actions: the episode goes on after its last turn"),
     (Talkative, "problem '1', turn 1, trying empty actions: a terminated episode still has observations"),
     (Mute, "problem '1', turn 0: the observation of agent 0 is empty"),

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import itertools
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -31,7 +32,8 @@ def check_task(task: Task, problems_per_split: int = 8) -> None:
       are finite;
     * an episode ends after at most ``turns`` turns, and has observations exactly as long as it goes on;
     * the floor lies below the ceiling and no final above it; empty actions score 0, the best plan scores 100;
-    * no action text, however malformed, raises.
+    * no action text, however malformed, raises;
+    * what ``memory`` gives is plain JSON, and the same again after ``remember``.
 
     The single-agent form, where the task has one, is checked in the same way.
 
@@ -127,6 +129,7 @@ def _check_form(task: Task, problems_per_split: int, form: str = "") -> None:
     taken: list[_Taken] = []
     for problem in chosen:
         taken += _check_problem(place.at(problem=problem), problem)
+    _check_memory(place)
     for old in reversed(taken):
         _check_again(old)
 
@@ -330,6 +333,20 @@ def _check_again(old: _Taken) -> None:
         final = old.place.task.final(old.problem, old.step.state)
     old.place.require(_same(step, old.step), "step gives another result when called later")
     old.place.require(_same(final, old.final), "final gives another result when called later")
+
+
+def _check_memory(place: _Place) -> None:
+    """What checkpoints keep of the task comes back as it was."""
+    with place.calling("memory"):
+        memory = place.task.memory()
+    if memory is None:
+        return
+    with place.calling("memory, as JSON,"):
+        plain = json.loads(json.dumps(memory))
+    with place.calling("remember"):
+        place.task.remember(plain)
+        again = json.loads(json.dumps(place.task.memory()))
+    place.require(_same(again, plain), "memory differs from what remember was given")
 
 
 def _same(a: Any, b: Any) -> bool:

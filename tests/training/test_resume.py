@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -10,8 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,7 +22,8 @@ import torch
 from collm.config import TrainConfig, resolve
 from collm.errors import CheckpointError, DivergedError, TaskError
 from collm.presets import merged
-from collm.tasks.minecraft.str_build import StrBuild
+from collm.tasks.minecraft.str_build import StrBuild, StrBuildOptions
+from collm.tasks.protocol import JointAction, Problem, Step
 from collm.training import checkpoint
 from collm.training.metrics import read, without_time
 from collm.training.run import resume, train
@@ -124,6 +127,80 @@ def test_what_other_methods_keep_is_in_the_checkpoint(method: str, values: dict[
     assert first != checkpoint.latest(run / "checkpoints").name
     resume(copy, name=first)
     assert_same_ending(run, copy)
+
+
+class Moody(StrBuild):
+    """Judges a problem by its mood of the first time, as a program near a time limit by how busy the machine was."""
+
+    name: ClassVar[str] = "moody"
+
+    def __init__(self, options: StrBuildOptions, mood: float) -> None:
+        super().__init__(options)
+        self.mood = mood
+        self.verdicts: dict[str, float] = {}
+
+    def step(self, problem: Problem, state: Any, actions: JointAction) -> Step:
+        step = super().step(problem, state, actions)
+        verdict = self.verdicts.setdefault(problem.id, self.mood)
+        assert isinstance(step.reward, float)
+        return dataclasses.replace(step, reward=step.reward * verdict)
+
+    def memory(self) -> dict[str, float]:
+        return self.verdicts
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        self.verdicts = dict(memory)
+
+
+def moody(mood: float) -> tuple[Moody, TrainConfig[Any]]:
+    task = Moody(StrBuildOptions(**{**SMALL["task"], "train_size": 5}), mood)
+    values = {key: value for key, value in SMALL.items() if key != "task"}
+    values["run"] = {"checkpoint_every": 2, "threads": 1, "keep": 10}
+    values["evaluation"] = {
+        "every": 0,
+        "test_problems": 4,
+    }  # all problems that are met are met before the first checkpoint
+    return task, resolve(task, preset="default", values=values)
+
+
+def test_what_a_task_found_out_is_in_the_checkpoint(tmp_path: Path) -> None:
+    """Verdicts are given once: a run that goes on in another process meets those of the first."""
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    task, config = moody(1.0)
+    train(config, run, task=task)
+    shutil.copytree(run, copy)
+    resume(copy, name=checkpoint.available(copy / "checkpoints")[-1].name, task=moody(0.5)[0])
+    assert_same_ending(run, copy)
+
+
+def test_a_run_without_a_checkpoint_begins_with_its_first_verdicts_again(tmp_path: Path) -> None:
+    """What was measured before training is measured again, because what was found out with it is gone."""
+    run = tmp_path / "run"
+    task, config = moody(1.0)
+    train(config, run, task=task)
+    shutil.rmtree(run / "checkpoints")
+    resume(run, task=moody(0.5)[0])
+    _, state = checkpoint.load(checkpoint.latest(run / "checkpoints"))
+    assert set(state["task"].values()) == {0.5}
+    assert {word.id for word in task.problems("test")} <= state["task"].keys()
+
+
+@pytest.mark.parametrize("memory", [{1: 2}, {"a": torch.zeros(1)}])
+def test_a_memory_that_cannot_be_kept_is_said_and_harms_no_checkpoint(tmp_path: Path, memory: Any) -> None:
+    task, config = moody(1.0)
+    task.memory = lambda: memory  # type: ignore[method-assign]
+    with pytest.raises(
+        TaskError, match=r"the memory of the task 'moody' cannot be kept in a checkpoint: TypeError: memory"
+    ):
+        train(config, tmp_path / "run", task=task)
+
+
+def test_a_memory_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, config = moody(1.0)
+    train(config, tmp_path / "run", task=task)
+    monkeypatch.setattr(Moody, "remember", lambda self, memory: memory["verdicts"])
+    with pytest.raises(CheckpointError, match=r"what the task 'moody' knew .* go on with the version that wrote it"):
+        resume(tmp_path / "run", task=moody(1.0)[0])
 
 
 def metrics_lines(run: Path) -> list[str]:

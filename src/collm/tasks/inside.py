@@ -10,6 +10,19 @@ from collm.tasks.protocol import Problem, Task
 
 
 @contextlib.contextmanager
+def inside_memory(task: Task) -> Iterator[None]:
+    """Turns any exception of a task's ``memory`` into a TaskError that says so."""
+    try:
+        yield
+    except CollmError:
+        raise
+    except Exception as error:
+        raise TaskError(
+            f"the memory of the task '{task.name}' cannot be kept in a checkpoint: {type(error).__name__}: {error}"
+        ) from error
+
+
+@contextlib.contextmanager
 def inside_task(task: Task, problem: Problem, turn: int) -> Iterator[None]:
     """Turns any exception of a task's own code into a TaskError that says where it happened."""
     try:

@@ -134,6 +134,20 @@ class Task(abc.ABC):
         It may remember results for the steps that follow, and may not change what ``step`` returns.
         """
 
+    def memory(self) -> Mapping[str, Any] | None:
+        """What was found out once and might come out otherwise if it were asked again, such as the verdict on a program near
+        a time limit: checkpoints keep it, so that a run which goes on elsewhere meets the same outcomes.
+
+        As JSON can hold it; None where a step depends on nothing but its arguments.
+        """
+        return None
+
+    def remember(self, memory: Mapping[str, Any]) -> None:  # noqa: B027 (optional)
+        """Take back what ``memory`` gave, in place of what is known now.
+
+        May raise KeyError, TypeError or ValueError if that is of another version of the task.
+        """
+
     def notes(self) -> Sequence[str]:
         """What a person should know before relying on this task here: problems that were dropped, a weak sandbox."""
         return ()

@@ -111,6 +111,8 @@ class _Run:
         """Put the run back to a checkpoint; a run that was stopped before its first one begins again."""
         if name is None and not checkpoint.available(self.folder.checkpoints):
             self.log.truncate(0)
+            if self.parts.task.memory() is not None:  # what was met while measuring is not known here
+                self.folder.raw_path.unlink(missing_ok=True)
             return
         path = (
             self.folder.checkpoints / name
@@ -124,7 +126,7 @@ class _Run:
                 f"{self.parts.model_hash}. Put the old model back, or begin a new run."
             )
         progress = self.trainer.progress
-        restore(self.parts.learner, progress, tensors, state)
+        restore(self.parts.learner, progress, self.parts.task, tensors, state)
         checkpoint.discard_after(self.folder.checkpoints, progress.update)
         self.log.truncate(int(state["metrics_offset"]))
         records = read(self.folder.metrics_path)
@@ -145,14 +147,14 @@ class _Run:
 
     def _raw(self) -> dict[str, Any]:
         """The untrained team on the test problems; measured once and kept."""
-        path = self.folder.path / "raw.json"
+        path = self.folder.raw_path
         if path.is_file():
             with contextlib.suppress(json.JSONDecodeError):
                 return dict(json.loads(path.read_text()))
         self.display.note("measuring the raw team on held-out problems …")
         fresh = self._untrained() if self.trainer.progress.update else self.parts.policies
         measured = {e.decoding: _kept(e) for e in self._evaluations(fresh, "before")}
-        self.folder.write_json("raw.json", measured)
+        self.folder.write_json(path.name, measured)
         return measured
 
     def _untrained(self) -> list[Policy]:
@@ -222,7 +224,7 @@ class _Run:
         progress = self.trainer.progress
         if progress.update == self.saved_at:
             return
-        tensors, state = gather(self.parts.learner, progress)
+        tensors, state = gather(self.parts.learner, progress, self.parts.task)
         state |= {"metrics_offset": self.log.sync(), "model": self.parts.model_hash}
         checkpoint.save(self.folder.checkpoints, progress.update, tensors, state, self.config.run.keep)
         self.saved_at = progress.update

@@ -63,6 +63,11 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def raw_path(self) -> Path:
+        """What the team scored before training."""
+        return self.path / "raw.json"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
         return self.path / "checkpoints"

@@ -11,6 +11,9 @@ import torch
 from collm.credit import RunningReturns
 from collm.errors import CheckpointError
 from collm.learning.learner import Learner
+from collm.tasks.inside import inside_memory
+from collm.tasks.protocol import Task
+from collm.training.metrics import to_plain
 
 _COUNTERS = ("update", "env_steps", "bad_in_a_row")
 
@@ -29,8 +32,8 @@ class Progress:
     """Wall-clock time spent training; kept in the metrics, not in checkpoints, which are the same for every machine."""
 
 
-def gather(learner: Learner, progress: Progress) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors and the JSON state of a run."""
+def gather(learner: Learner, progress: Progress, task: Task) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors and the JSON state of a run. Raises TaskError if the task's memory cannot be kept."""
     tensors: dict[str, torch.Tensor] = {}
     for name, module in _modules(learner).items():
         tensors.update({f"{name}.{key}": value for key, value in module.state_dict().items()})
@@ -44,13 +47,17 @@ def gather(learner: Learner, progress: Progress) -> tuple[dict[str, torch.Tensor
         "skipped": learner.skipped,
         "versions": [policy.version for policy, _ in learner.seats],
     }
+    with inside_memory(task):
+        memory = to_plain(task.memory(), float, "memory")
+    if memory is not None:
+        state["task"] = memory
     return tensors, state
 
 
 def restore(
-    learner: Learner, progress: Progress, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]
+    learner: Learner, progress: Progress, task: Task, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]
 ) -> None:
-    """Put a checkpoint back. Raises CheckpointError if it belongs to another model or method."""
+    """Put a checkpoint back. Raises CheckpointError if it belongs to another model, method or version of the task."""
     try:
         for name, module in _modules(learner).items():
             module.load_state_dict(_under(tensors, name))
@@ -69,6 +76,18 @@ def restore(
             setattr(progress, name, int(state["progress"][name]))
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"the checkpoint does not fit this run's model and method: {error}") from error
+    if "task" in state:
+        _remember(task, state["task"])
+
+
+def _remember(task: Task, memory: Mapping[str, Any]) -> None:
+    try:
+        task.remember(memory)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"what the task '{task.name}' knew is in the checkpoint, and cannot be read here ({error}): go on with the "
+            "version that wrote it."
+        ) from error
 
 
 def restore_policies(policies: list[Any], tensors: Mapping[str, torch.Tensor]) -> None:

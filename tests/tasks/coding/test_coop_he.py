@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 import pytest
 
 from collm import make_task
-from collm.sandbox import Sandbox
+from collm.sandbox import Job, Report, Sandbox
 from collm.tasks.coding import judge, mini
 from collm.tasks.coding.coop_he import CoopHe
 from collm.tasks.coding.problems import CodeProblem
@@ -166,6 +169,31 @@ def test_preparing_a_batch_changes_no_step(problem: CodeProblem) -> None:
     prepared.prepare([Move(problem, start.state, actions) for actions in batches])
     for actions in batches:
         assert prepared.step(problem, start.state, actions) == plain.step(problem, start.state, actions)
+
+
+def test_what_was_judged_is_not_run_again_elsewhere(problem: CodeProblem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdicts of one process hold in another, whatever a program near its time limit would do there."""
+    here, there = CoopHe(), CoopHe()
+    batches = [[problem.aux, problem.main], [SOLVES, ALONE], ["def aux(xs:", problem.main], ["", ""]]
+    start = here.reset(problem).state
+    steps = [here.step(problem, start, actions) for actions in batches]
+    there.remember(json.loads(json.dumps(here.memory())))
+    monkeypatch.setattr(judge, "shared_sandbox", lambda limits: NothingRuns())
+    assert [there.step(problem, start, actions) for actions in batches] == steps
+    with pytest.raises(AssertionError, match="was asked to run"):
+        there.step(problem, start, [problem.aux, ALONE])
+
+
+class NothingRuns:
+    def run(self, jobs: Sequence[Job]) -> list[Report]:
+        assert not jobs, "was asked to run"
+        return []
+
+
+def test_verdicts_of_another_version_are_refused() -> None:
+    memory = CoopHe().memory()
+    with pytest.raises(ValueError, match="another version"):
+        CoopHe().remember({**memory, "outcome": memory["outcome"][1:]})
 
 
 def test_one_agent_writes_both(problem: CodeProblem) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from collm.errors import ConfigError
 from collm.options import Range
@@ -149,6 +149,12 @@ class CoopHe(Task):
                 if not self._ends(move.state.turn + 1, outcome)
             ]
             self._expert.edits([(trial[0], found.program) for trial, found in self._diagnosed(going_on)])
+
+    def memory(self) -> dict[str, Any]:
+        return self._judge.memory()
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        self._judge.remember(memory)
 
     def _diagnosed(self, trials: Sequence[Trial]) -> list[tuple[Trial, Diagnosis]]:
         return list(zip(trials, self._judge.diagnoses(trials), strict=True))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import functools
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from collm.sandbox import Call, Check, Job, Limits, Raised, Report, Result, Returned, Sandbox, Stopped
 from collm.tasks.coding import said
@@ -16,6 +19,7 @@ from collm.tasks.coding.values import same
 
 _REMEMBERED = 20_000
 """Verdicts that a judge keeps."""
+_OUTCOME = [field.name for field in dataclasses.fields(Outcome)]
 
 Trial = tuple[CodeProblem, tuple[str, ...]]
 """A problem and a joint action."""
@@ -49,13 +53,22 @@ class Diagnosis:
     """Public tests only: the others are nobody's business."""
 
 
+@dataclasses.dataclass(frozen=True)
+class _Verdict:
+    """What a program did when it ran; near a time limit it may not do so again."""
+
+    outcome: Outcome
+    tests: tuple[Tested, ...]
+
+
 class Judge:
     """Gives outcomes of joint actions; equal joint actions get equal outcomes."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._diagnoses: dict[tuple[str, tuple[str, ...]], Diagnosis] = {}
-        self._outcomes: dict[tuple[str, tuple[str, ...]], Outcome] = {}
+        self._programs: dict[str, Program] = {}
+        self._verdicts: dict[str, _Verdict] = {}
+        self._outcomes: dict[str, Outcome] = {}
 
     @property
     def sandbox(self) -> Sandbox:
@@ -63,20 +76,29 @@ class Judge:
 
     def diagnoses(self, trials: Sequence[Trial]) -> list[Diagnosis]:
         """What the tests say of each joint action; those not seen before are run in one batch."""
-        new = {_key(trial): trial for trial in trials if _key(trial) not in self._diagnoses}
-        programs = {key: assemble(problem, actions) for key, (problem, actions) in new.items()}
-        runnable = [key for key, program in programs.items() if program.main is not None and not program.errors]
+        asked = {_key(trial): trial for trial in trials}
+        programs = self._assembled(asked)
+        new = {key: trial for key, trial in asked.items() if key not in self._verdicts}
+        runnable = [key for key in new if programs[key].main is not None and not programs[key].errors]
         reports = self.sandbox.run([job(new[key][0], programs[key].source) for key in runnable])
         tested = {key: results(new[key][0], report) for key, report in zip(runnable, reports, strict=True)}
-        _forget(self._diagnoses, len(new), {_key(trial) for trial in trials})
+        _forget(self._verdicts, len(new), set(asked))
         for key, (problem, _) in new.items():
-            self._diagnoses[key] = _diagnosis(problem, programs[key], tested.get(key))
-        return [self._diagnoses[_key(trial)] for trial in trials]
+            self._verdicts[key] = _verdict(problem, programs[key], tested.get(key))
+        found = {key: self._verdicts[key] for key in asked}
+        return [Diagnosis(programs[key], found[key].outcome, found[key].tests) for key in map(_key, trials)]
+
+    def _assembled(self, asked: Mapping[str, Trial]) -> dict[str, Program]:
+        """The program of each joint action, put together when it is first asked for."""
+        new = [key for key in asked if key not in self._programs]
+        _forget(self._programs, len(new), set(asked))
+        self._programs.update({key: assemble(*asked[key]) for key in new})
+        return {key: self._programs[key] for key in asked}
 
     def outcomes(self, trials: Sequence[Trial]) -> list[Outcome]:
         """The outcome of each joint action, in two batches: as it is, and with stand-ins for each half."""
         found = dict(zip(map(_key, trials), self.diagnoses(trials), strict=True))
-        new = {_key(trial): trial for trial in trials if _key(trial) not in self._outcomes}
+        new = {key: trial for trial in trials if (key := _key(trial)) not in self._outcomes}
         paired = [key for key in new if found[key].outcome.judged_together]
         reports = iter(self.sandbox.run([each for key in paired for each in _halves(new[key][0], found[key].program)]))
         _forget(self._outcomes, len(new), set(found))
@@ -93,6 +115,25 @@ class Judge:
                 )
             self._outcomes[key] = outcome
         return [self._outcomes[_key(trial)] for trial in trials]
+
+    def memory(self) -> dict[str, Any]:
+        """All verdicts so far, oldest first, as JSON can hold them."""
+        tests = [
+            [key, dataclasses.astuple(verdict.outcome), [dataclasses.astuple(test) for test in verdict.tests]]
+            for key, verdict in self._verdicts.items()
+        ]
+        outcomes = [[key, dataclasses.astuple(outcome)] for key, outcome in self._outcomes.items()]
+        return {"outcome": _OUTCOME, "tests": tests, "outcomes": outcomes}
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Give these verdicts, and no others, from now on. Raises ValueError if outcomes have other parts by now."""
+        if memory["outcome"] != _OUTCOME:
+            raise ValueError("its verdicts are of another version of CoopHE")
+        self._verdicts = {
+            key: _Verdict(Outcome(*outcome), tuple(Tested(*test) for test in tests))
+            for key, outcome, tests in memory["tests"]
+        }
+        self._outcomes = {key: Outcome(*outcome) for key, outcome in memory["outcomes"]}
 
 
 def _has_calls(problem: CodeProblem) -> bool:
@@ -113,9 +154,10 @@ def _halves(problem: CodeProblem, program: Program) -> list[Job]:
     return jobs
 
 
-def _key(trial: Trial) -> tuple[str, tuple[str, ...]]:
+def _key(trial: Trial) -> str:
+    """A short name of a problem and a joint action: responses are long, and all verdicts go into every checkpoint."""
     problem, actions = trial
-    return problem.id, actions
+    return hashlib.blake2b(json.dumps([problem.id, *actions]).encode(), digest_size=16).hexdigest()
 
 
 def _forget(memory: dict, coming: int, needed: set) -> None:
@@ -171,7 +213,7 @@ def _passed(problem: CodeProblem, report: Report) -> int:
     return sum(test.passed for test in results(problem, report)[len(problem.public) :])
 
 
-def _diagnosis(problem: CodeProblem, program: Program, tested: list[Tested] | None) -> Diagnosis:
+def _verdict(problem: CodeProblem, program: Program, tested: list[Tested] | None) -> _Verdict:
     ran = tested if tested is not None else [Tested(False, "the program does not run")] * len(problem.tests)
     shown, scored = ran[: len(problem.public)], ran[len(problem.public) :]
     use = use_of_helper(program.main)
@@ -190,4 +232,4 @@ def _diagnosis(problem: CodeProblem, program: Program, tested: list[Tested] | No
         total=len(scored),
         timeouts=sum(test.timed_out for test in scored),
     )
-    return Diagnosis(program, outcome, tuple(shown))
+    return _Verdict(outcome, tuple(shown))
