@@ -171,6 +171,29 @@ def test_preparing_a_batch_changes_no_step(problem: CodeProblem) -> None:
         assert prepared.step(problem, start.state, actions) == plain.step(problem, start.state, actions)
 
 
+@pytest.mark.parametrize(
+    ("feedback", "helper", "main"),
+    [
+        ("level", {"aux_returns": 1, "main_returns": 1, "syntax": 1, "public_pass_rate": 1}, {"use": 0}),
+        ("level-passed", {"definitions": 1, "syntax": 1, "use": 0, "public_pass_rate": 1}, {}),
+        ("passed", {"all_levels": 0}, {}),
+        ("plain", {}, {}),
+    ],
+)
+def test_what_observations_tell_in_numbers(
+    problem: CodeProblem, feedback: str, helper: dict[str, float], main: dict[str, float]
+) -> None:
+    """A thin wrapper that solves the problem: its author hears of the use of the helper, whose author does not."""
+    task = make_task("coop-he", feedback=feedback)
+    start = task.reset(problem).state
+    assert task.observed_standing(problem, start, 1) == {}
+    state = task.step(problem, start, [SOLVES, WRAPPER]).state
+    assert task.observed_standing(problem, state, 0) == helper
+    assert task.observed_standing(problem, state, 1) == {**helper, **main}
+    fine = task.step(problem, start, [problem.aux, problem.main]).state
+    assert all(task.observed_standing(problem, fine, 1).values())
+
+
 def test_what_was_judged_is_not_run_again_elsewhere(problem: CodeProblem, monkeypatch: pytest.MonkeyPatch) -> None:
     """The verdicts of one process hold in another, whatever a program near its time limit would do there."""
     here, there = CoopHe(), CoopHe()

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import re
 
 import pytest
 
@@ -327,3 +328,34 @@ class TestOptions:
         assert HouseBuild().options == HouseBuildOptions()
         with pytest.raises(dataclasses.FrozenInstanceError):
             HouseBuildOptions().turns = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_observations_tell_in_numbers(mode: str) -> None:
+    """Health, and the number that the mode's text has in words or lists; nothing before the first turn."""
+    build = task(feedback=mode, turns=3)
+    problem = build.problem(HOUSE)
+    assert build.observed_standing(problem, build.reset(problem).state, 0) == {}
+    (step,) = play(build, [floor_half(0), ""])
+    numbers, text = dict(build.observed_standing(problem, step.state, 0)), told(step)
+    hp, full = re.search(r"HP (\d+) of (\d+)", text).groups()  # type: ignore[union-attr]
+    assert numbers.pop("health") == int(hp) / int(full) < 1
+    assert numbers.pop("killed") == 0.0
+    boxes = [list(map(int, line.split()[1:7])) for line in text.splitlines() if line.startswith("/fill")]
+    volume = sum((x - a + 1) * (y - b + 1) * (z - c + 1) for a, b, c, x, y, z in boxes)
+    wrong = re.search(r"still wrong: (\d+)", text)
+    reward = re.search(r"-?\d+\.\d+", text)
+    expected = {
+        "own": {"wrong": float(wrong[1]) if wrong else None},
+        "score": {"reward": pytest.approx(float(reward[0]) if reward else None, abs=0.01)},
+        "position": {},
+        "position-modification": {"named": len(re.findall(r"^\(", text, re.MULTILINE))},
+    }
+    assert numbers == expected.get(mode, {"named": volume})
+
+
+def test_dead_spiders_are_told_where_they_stay_dead() -> None:
+    for world, known in (("persistent", 1.0), ("fresh", None)):
+        build = task(world=world, turns=3)
+        (step,) = play(build, ["/kill", ""])
+        assert build.observed_standing(build.problem(HOUSE), step.state, 1).get("killed") == known

@@ -206,6 +206,10 @@ class CoopHe(Task):
             return prompts.edit_feedback(own[agent])
         return ""
 
+    def observed_standing(self, problem: Problem, state: CodeState, agent: int) -> dict[str, float]:
+        about_main = agent == self.agents - 1
+        return prompts.heard(self.options.feedback, state.outcome, about_main) if state.turn else {}
+
     def components(self, problem: Problem, state: CodeState) -> dict[str, float]:
         return dict(state.outcome.components())
 

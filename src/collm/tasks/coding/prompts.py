@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from collm.tasks.coding import said
 from collm.tasks.coding.judge import Diagnosis
-from collm.tasks.coding.outcome import MAXIMUM
+from collm.tasks.coding.outcome import MAXIMUM, Outcome
 from collm.tasks.coding.problems import AUX, Case, CodeProblem
 
 SYSTEM = "You write Python functions. Output only code: no fences, no text around it, no tests, no examples."
@@ -115,12 +115,29 @@ def compact_feedback(found: Diagnosis) -> str:
 
 def passed_feedback(found: Diagnosis) -> str:
     """Whether every level that agents may know about was passed."""
-    outcome = found.outcome
-    every = (
-        outcome.definitions + outcome.syntax + outcome.use + outcome.substance == MAXIMUM - 1.0
-        and outcome.public_passed == outcome.public_total
-    )
-    return "All levels passed." if every else "Not all levels passed."
+    return "All levels passed." if _all_levels(found.outcome) else "Not all levels passed."
+
+
+def _all_levels(outcome: Outcome) -> bool:
+    levels = outcome.definitions + outcome.syntax + outcome.use + outcome.substance
+    return levels == MAXIMUM - 1.0 and outcome.public_passed == outcome.public_total
+
+
+def heard(mode: str, outcome: Outcome, about_main: bool) -> dict[str, float]:
+    """What a kind of feedback tells of an outcome, in numbers; nothing of a kind without numbers or levels."""
+    tests = {"public_pass_rate": outcome.public_passed / outcome.public_total} if outcome.public_total else {}
+    if mode == "passed":
+        return {"all_levels": float(_all_levels(outcome))}
+    if mode == "level-passed":
+        written, used = outcome.aux_returns and outcome.main_returns, outcome.uses_aux and not outcome.thin
+        return {"definitions": float(written), "syntax": float(outcome.parses), "use": float(used), **tests}
+    if mode != "level":
+        return {}
+    told = {"aux_returns": float(outcome.aux_returns), "main_returns": float(outcome.main_returns)}
+    told |= {"syntax": float(outcome.parses), **tests}
+    if about_main:
+        told |= {"use": float(outcome.calls_aux and not outcome.thin and not outcome.ignores_aux)}
+    return told
 
 
 def edit_feedback(edit: str) -> str:

@@ -252,6 +252,22 @@ class HouseBuild(BuildingTask):
         left = self.left(problem, state, agent)
         return house_prompts.schedule_feedback(*state.last[agent], left, named, self.persistent)
 
+    def observed_standing(self, problem: Problem, state: HouseState, agent: int) -> Mapping[str, float]:
+        assert isinstance(problem, HouseProblem)
+        mode = self.options.feedback
+        if state.turn == 0:
+            return {}
+        told = {"health": state.threat.hp / state.threat.full} if state.threat.attacks else {}
+        if state.threat.attacks and self.persistent:
+            told["killed"] = float(state.threat.killed)
+        if mode == "own":
+            told["wrong"] = len(house_feedback.wrong_cells(problem, state.world))
+        elif mode == "score":
+            told["reward"] = self.final(problem, state)
+        elif mode != "position":
+            told["named"] = sum(box.volume for box in self.suggestions(problem, state, agent))
+        return told
+
     def suggestions(self, problem: HouseProblem, state: HouseState, agent: int) -> list[Box]:
         """The boxes that the observation after ``state`` names to an agent, in the modes that name some."""
         mode, limit = self.options.feedback, self.options.feedback_limit
