@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import collections
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from collm.comparison.pace import about
 from collm.comparison.runner import Runner, Status
 from collm.comparison.study import Cell
 
@@ -22,44 +24,48 @@ _MARKS = {
 }
 
 
-def live_table(runner: Runner) -> Table:
+def live_table(runner: Runner) -> Group:
     """Settings down, arms across: a mark per seed and the mean score of those that are finished."""
     states = runner.table()
     settings = list(dict.fromkeys(setting for setting, _ in states))
     arms = list(dict.fromkeys(arm for _, arm in states))
-    done = collections.Counter(status.state for own in states.values() for status in own)
+    done = collections.Counter(status.state for own in states.values() for status in own.values())
     title = f"{done['finished']} of {sum(done.values())} cells finished, {done['running']} running"
     title += f", {done['failed']} failed" if done["failed"] else ""
-    table = Table(title=title, title_justify="left", caption="● finished ◐ running ◔ begun ✗ failed")
+    title += f"{time_left} left" if (time_left := _time(runner)) else ""
+    table = Table()
     table.add_column("")
     for arm in arms:
         table.add_column(arm)
     for setting in settings:
-        table.add_row(setting, *(_cell(runner, setting, states.get((setting, arm), ())) for arm in arms))
-    return table
+        table.add_row(setting, *(_cell(runner, states.get((setting, arm), {})) for arm in arms))
+    # Not the table's own title and caption, which are folded to its width.
+    return Group(Text(title), table, Text("● finished ◐ running ◔ begun ✗ failed", style="dim"))
 
 
-def _cell(runner: Runner, setting: str, states: Sequence[Status]) -> Text:
+def _cell(runner: Runner, states: Mapping[Cell, Status]) -> Text:
     if not states:
         return Text("–", style="dim")
     text = Text()
-    scores = [status.score for status in states if status.state == "finished" and status.score is not None]
+    scores = [status.score for status in states.values() if status.state == "finished" and status.score is not None]
     if scores:
         text.append(f"{np.mean(scores):.1f} ", style="bold")
-    for status in states:
+    for status in states.values():
         text.append(*_MARKS[status.state])
-    share = [f"{_share(runner, setting, status):.0%}" for status in states if status.state == "running"]
+    share = [f"{runner.share(cell):.0%}" for cell, status in states.items() if status.state == "running"]
     return text.append(f" {' '.join(share)}", style="cyan") if share else text
 
 
-def _share(runner: Runner, setting: str, status: Status) -> float:
-    return min(1.0, status.env_steps / runner.study.budget(setting))
+def _time(runner: Runner) -> str:
+    """How long the rest will take, once that is known."""
+    seconds = runner.seconds_left()
+    return f", {about(seconds)}" if seconds else ""
 
 
 def plain_line(runner: Runner, cell: Cell, status: Status) -> str:
     """One line for a log, when a cell has ended."""
-    left = sum(each.state != "finished" for own in runner.table().values() for each in own)
+    left = sum(each.state != "finished" for own in runner.table().values() for each in own.values())
     clock = time.strftime("%H:%M:%S")
     if status.state == "finished":
-        return f"{clock} {cell}: score {status.score:.1f}, {left} cells left"
+        return f"{clock} {cell}: score {status.score:.1f}, {left} cells left{_time(runner)}"
     return f"{clock} {cell}: {status.state}. {status.reason}"

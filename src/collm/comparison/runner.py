@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from collm.comparison import records
+from collm.comparison.pace import Pace
 from collm.comparison.study import FILE, Cell, Study, read_study, to_yaml
 from collm.errors import ConfigError
 from collm.training.run_folder import CONFIG, LOCK, RunFolder, make_folder, next_free, write_atomically
@@ -84,6 +86,7 @@ class Runner:
         self._finished: dict[Cell, Status] = {}
         self._failed: dict[Cell, str] = {}
         self._running: dict[Cell, subprocess.Popen[bytes]] = {}
+        self._pace, self._jobs = Pace(study), 1
         self._stopping = threading.Event()
 
     def run(self, jobs: int, finished: Callable[[Cell, Status], None]) -> bool:
@@ -91,6 +94,7 @@ class Runner:
 
         A cell that fails does not stop the others. After Ctrl-C cells save and stop; KeyboardInterrupt is raised then.
         """
+        self._jobs = jobs
         todo = [cell for cell in self.cells if self.status(cell).state != "finished"]
         with ThreadPoolExecutor(jobs) as pool:
             futures = {pool.submit(self._play, cell): cell for cell in todo}
@@ -109,11 +113,13 @@ class Runner:
         if self._stopping.is_set():
             return
         try:
+            self._pace.begin(cell, self.share(cell))
             self._process(cell)
         except OSError as error:
             self._failed[cell] = f"{error.strerror}: {error.filename or self.folder / cell.path}"
         finally:
             self._running.pop(cell, None)
+            self._pace.end(cell, self.status(cell).state == "finished")
 
     def _process(self, cell: Cell) -> None:
         path = self.folder / cell.path
@@ -165,11 +171,29 @@ class Runner:
             return Status("failed", reason=self._failed[cell])
         return Status("stopped" if (path / CONFIG).is_file() else "missing")
 
-    def table(self) -> dict[tuple[str, str], list[Status]]:
-        """(setting, arm) → the state of its seeds."""
-        found: dict[tuple[str, str], list[Status]] = collections.defaultdict(list)
+    def share(self, cell: Cell) -> float:
+        """How much of its budget a cell has used."""
+        if self.status(cell).state == "finished":
+            return 1.0
+        used = int(_last_line(self.folder / cell.path / "metrics.jsonl").get("env_steps", 0))
+        return min(1.0, used / self._budget(cell.setting))
+
+    @functools.cache  # noqa: B019 (a runner lives as long as its command)
+    def _budget(self, setting: str) -> int:
+        return self.study.budget(setting)
+
+    def seconds_left(self) -> float | None:
+        """How long the unfinished cells will take, failed ones apart; None while nothing is known."""
+        over = ("finished", "failed")
+        return self._pace.seconds_left(
+            {cell: self.share(cell) for cell in self.cells if self.status(cell).state not in over}, self._jobs
+        )
+
+    def table(self) -> dict[tuple[str, str], dict[Cell, Status]]:
+        """(setting, arm) → where its seeds stand."""
+        found: dict[tuple[str, str], dict[Cell, Status]] = collections.defaultdict(dict)
         for cell in self.cells:
-            found[cell.setting, cell.arm].append(self.status(cell))
+            found[cell.setting, cell.arm][cell] = self.status(cell)
         return dict(found)
 
 
