@@ -186,7 +186,7 @@ def test_a_run_without_a_checkpoint_begins_with_its_first_verdicts_again(tmp_pat
 
 
 @pytest.mark.parametrize("memory", [{1: 2}, {"a": torch.zeros(1)}])
-def test_a_memory_that_cannot_be_kept_is_said_and_harms_no_checkpoint(tmp_path: Path, memory: Any) -> None:
+def test_a_memory_that_cannot_be_kept_is_said(tmp_path: Path, memory: Any) -> None:
     task, config = moody(1.0)
     task.memory = lambda: memory  # type: ignore[method-assign]
     with pytest.raises(

@@ -32,8 +32,9 @@ class Pace:
 
     def end(self, cell: Cell, finished: bool) -> None:
         """A cell runs no more; one that has not finished says nothing."""
-        self._taken |= self._whole(cell, 1.0) if finished else {}
-        self._begun.pop(cell, None)
+        start = self._begun.pop(cell)
+        if finished:
+            self._taken |= self._whole(cell, start, 1.0)
 
     def seconds_left(self, shares: Mapping[Cell, float], jobs: int) -> float | None:
         """Of all cells that have not finished, each with the share of it that is there, ``jobs`` at a time.
@@ -42,8 +43,8 @@ class Pace:
         setting, else as those of all settings; None if there is none of these yet.
         """
         known = dict(self._taken)
-        for cell in self._begun.keys() & shares.keys():
-            known |= self._whole(cell, shares[cell])
+        for cell, start in self._begun.copy().items():  # cells begin and end in other threads
+            known |= self._whole(cell, start, shares.get(cell, 0.0))
         left = []
         for cell, share in shares.items():
             alike = self._alike(cell, known)
@@ -52,9 +53,8 @@ class Pace:
             left.append((1.0 - share) * sum(alike) / len(alike))
         return max(sum(left) / jobs, max(left, default=0.0))
 
-    def _whole(self, cell: Cell, share: float) -> dict[Cell, float]:
+    def _whole(self, cell: Cell, start: _Beginning, share: float) -> dict[Cell, float]:
         """What all of a cell takes at the pace it has had, if enough of it has been played."""
-        start = self._begun[cell]
         played = share - start.share
         return {cell: (self._clock() - start.time) / played} if played >= _ENOUGH else {}
 

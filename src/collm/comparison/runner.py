@@ -112,8 +112,8 @@ class Runner:
         """Run one cell to its end; what the system refuses is why it failed."""
         if self._stopping.is_set():
             return
+        self._pace.begin(cell, self.share(cell))
         try:
-            self._pace.begin(cell, self.share(cell))
             self._process(cell)
         except OSError as error:
             self._failed[cell] = f"{error.strerror}: {error.filename or self.folder / cell.path}"

@@ -29,7 +29,7 @@ from collm.training.loop import Trainer
 from collm.training.metrics import MetricsLog, read
 from collm.training.run_folder import RunFolder
 from collm.training.setup import Parts, assemble
-from collm.training.state import gather, restore
+from collm.training.state import gather, memory_of, restore
 from collm.training.team import untrained
 from collm.training.trackers import group
 
@@ -111,7 +111,7 @@ class _Run:
         """Put the run back to a checkpoint; a run that was stopped before its first one begins again."""
         if name is None and not checkpoint.available(self.folder.checkpoints):
             self.log.truncate(0)
-            if self.parts.task.memory() is not None:  # what was met while measuring is not known here
+            if memory_of(self.parts.task) is not None:  # what was met while measuring is not known here
                 self.folder.raw_path.unlink(missing_ok=True)
             return
         path = (

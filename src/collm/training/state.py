@@ -47,9 +47,7 @@ def gather(learner: Learner, progress: Progress, task: Task) -> tuple[dict[str, 
         "skipped": learner.skipped,
         "versions": [policy.version for policy, _ in learner.seats],
     }
-    with inside_memory(task):
-        memory = to_plain(task.memory(), float, "memory")
-    if memory is not None:
+    if (memory := memory_of(task)) is not None:
         state["task"] = memory
     return tensors, state
 
@@ -78,6 +76,13 @@ def restore(
         raise CheckpointError(f"the checkpoint does not fit this run's model and method: {error}") from error
     if "task" in state:
         _remember(task, state["task"])
+
+
+def memory_of(task: Task) -> dict[str, Any] | None:
+    """What a task found out and checkpoints keep. Raises TaskError if it cannot be kept."""
+    with inside_memory(task):
+        memory: dict[str, Any] | None = to_plain(task.memory(), float, "memory")
+    return memory
 
 
 def _remember(task: Task, memory: Mapping[str, Any]) -> None:
