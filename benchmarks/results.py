@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import results_claims
+import results_fresh
 import results_map
 import results_presets
 import results_told
@@ -112,6 +113,7 @@ def filled(page: str, found: Mapping[str, Comparison]) -> str:
         page = fill(page, f"results {name}: state", state(study))
     page = fill(page, "results claims", results_claims.table(found).markdown())
     page = fill(page, "results why", results_why.block(found))
+    page = fill(page, "results fresh", results_fresh.block(found))
     page = fill(page, "results told", results_told.block(found))
     page = fill(page, "results presets", results_presets.block(found))
     return fill(page, "results map", results_map.block(found))
