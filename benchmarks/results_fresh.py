@@ -1,4 +1,4 @@
-"""The study ``fresh``: the released StrBuild without the updates in which critics learn alone, beside the cells of ``main``."""
+"""The study ``fresh``: the released StrBuild without updates in which critics learn alone, beside the cells of ``main``."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_numbers_in_sentences(page: Path) -> None:
 
 
 def test_every_generated_part_has_a_source() -> None:
-    known = {"results claims", "results map", "results presets", "results told", "results why"}
+    known = {"results claims", "results fresh", "results map", "results presets", "results told", "results why"}
     for name, study in STUDIES.items():
         tables = [*results.tables(study), *results.details(study)]
         known |= {f"results {name}: state", *(f"results {name}: {table.title}" for table in tables)}
