@@ -115,6 +115,18 @@ def test_studies_share_most_held_out_words() -> None:
         )
 
 
+def test_studies_share_most_held_out_houses() -> None:
+    """What the protocol says of houses that are drawn anew."""
+    houses = []
+    for name in ("main", "house"):
+        plan = read_study(results.PLANS / f"{name}.yaml")
+        cell = next(cell for cell in plan.cells() if cell.setting == "house-build")
+        houses.append({problem.id for problem in build_task(plan.config(cell)).problems("test")})
+    assert [len(one) for one in houses] == [128, 128]
+    assert len(houses[0] & houses[1]) == 119
+    assert "119 of the 128 test houses" in (results.RESULTS / "protocol.md").read_text()
+
+
 @pytest.mark.parametrize("plan", sorted(results.PLANS.glob("*.yaml")), ids=lambda plan: plan.stem)
 def test_plans_can_be_run(plan: Path) -> None:
     study = read_study(plan)
