@@ -24,10 +24,13 @@ PAIRS = (
 
 def block(studies: Mapping[str, Comparison]) -> str:
     """The contrasts, for a page."""
-    if STUDY not in studies:
-        return "No cell is finished yet."
+    return table(joined(studies)).markdown() if STUDY in studies else "No cell is finished yet."
+
+
+def joined(studies: Mapping[str, Comparison]) -> Comparison:
+    """The cells of both studies, which have the setting and the seeds in common."""
     theirs = [record for record in studies["main"].records if record["setting"] == SETTING]
-    return table(Comparison([*theirs, *studies[STUDY].records])).markdown()
+    return Comparison([*theirs, *studies[STUDY].records])
 
 
 def table(found: Comparison) -> Table:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import results
 import results_claims
+import results_fresh
 from marked import names
 
 from collm.comparison.data import Comparison
@@ -44,6 +45,17 @@ def test_numbers_in_sentences(page: Path) -> None:
         assert f"ends {gap(arm, 'magrpo').replace(' [', ' points [')} above M" in words
     assert f"{gap('collm-cc-told', 'collm-dc')} above CoLLM-DC that reads" in words
     assert f"and {gap('collm-dc-own', 'collm-cc-told')} above" in words
+
+
+def test_numbers_on_the_released_str_build() -> None:
+    """Those of the sentences above its table."""
+    words = " ".join((results.RESULTS / "README.md").read_text().split())
+    table = {row[0]: row[1:] for row in results_fresh.table(results_fresh.joined(STUDIES)).rows}
+    gaps = [-float(table[f"{arm} − magrpo"][1].split()[0]) for arm in ("collm-cc", "collm-dc")]
+    assert "both critics end {:.0f} and {:.0f} points behind Monte Carlo".format(*gaps) in words
+    seeds, gain, _ = table["collm-cc-warmup-0 − collm-cc"]
+    assert seeds == "2"
+    assert f"ends {gain.replace('+', '').replace(' [', ' points [')} higher than with them" in words
 
 
 def test_every_generated_part_has_a_source() -> None:
