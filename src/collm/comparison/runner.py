@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import functools
 import json
 import os
 import signal
@@ -87,6 +86,7 @@ class Runner:
         self._failed: dict[Cell, str] = {}
         self._running: dict[Cell, subprocess.Popen[bytes]] = {}
         self._pace, self._jobs = Pace(study), 1
+        self._budgets = {name: study.budget(name) for name in {cell.setting for cell in self.cells}}
         self._stopping = threading.Event()
 
     def run(self, jobs: int, finished: Callable[[Cell, Status], None]) -> bool:
@@ -176,11 +176,7 @@ class Runner:
         if self.status(cell).state == "finished":
             return 1.0
         used = int(_last_line(self.folder / cell.path / "metrics.jsonl").get("env_steps", 0))
-        return min(1.0, used / self._budget(cell.setting))
-
-    @functools.cache  # noqa: B019 (a runner lives as long as its command)
-    def _budget(self, setting: str) -> int:
-        return self.study.budget(setting)
+        return min(1.0, used / self._budgets[cell.setting])
 
     def seconds_left(self) -> float | None:
         """How long the unfinished cells will take, failed ones apart; None while nothing is known."""
