@@ -47,6 +47,19 @@ def test_numbers_in_sentences(page: Path) -> None:
     assert f"and {gap('collm-dc-own', 'collm-cc-told')} above" in words
 
 
+def test_numbers_over_all_settings() -> None:
+    """How often CoLLM-CC is above the others, in both pages."""
+    (table,) = [one for one in results.tables(STUDIES["main"]) if one.title.startswith("Probability of improvement")]
+    for page in results.PAGES[:2]:
+        words = " ".join(page.read_text().split())
+        for arm, said in (("collm-dc", "CoLLM-DC with probability"), ("magrpo", "with")):
+            (row,) = [row for row in table.rows if row[0] == f"{arm} over collm-cc"]
+            share, low, high = (1 - float(part.strip("[],")) for part in row[3].split())
+            assert f"{said} {share:.2f} [{high:.2f}, {low:.2f}]" in words
+    signs = [STUDIES["main"].difference(setting, "collm-cc", "collm-dc") for setting in STUDIES["main"].settings]
+    assert all(gap is not None and gap.value > 0 for gap in signs)
+
+
 def test_numbers_on_the_released_str_build() -> None:
     """Those of the sentences above its table."""
     words = " ".join((results.RESULTS / "README.md").read_text().split())
