@@ -20,6 +20,8 @@ from collm.tasks.coding.values import same
 _REMEMBERED = 20_000
 """Verdicts that a judge keeps."""
 _OUTCOME = [field.name for field in dataclasses.fields(Outcome)]
+_KINDS = [type(value) for value in vars(Outcome()).values()]
+"""Of an outcome's numbers: int or bool."""
 
 Trial = tuple[CodeProblem, tuple[str, ...]]
 """A problem and a joint action."""
@@ -119,10 +121,10 @@ class Judge:
     def memory(self) -> dict[str, Any]:
         """All verdicts so far, oldest first, as JSON can hold them."""
         tests = [
-            [key, dataclasses.astuple(verdict.outcome), [dataclasses.astuple(test) for test in verdict.tests]]
+            [key, _written(verdict.outcome), [[*vars(test).values()] for test in verdict.tests]]
             for key, verdict in self._verdicts.items()
         ]
-        outcomes = [[key, dataclasses.astuple(outcome)] for key, outcome in self._outcomes.items()]
+        outcomes = [[key, _written(outcome)] for key, outcome in self._outcomes.items()]
         return {"outcome": _OUTCOME, "tests": tests, "outcomes": outcomes}
 
     def remember(self, memory: Mapping[str, Any]) -> None:
@@ -130,10 +132,19 @@ class Judge:
         if memory["outcome"] != _OUTCOME:
             raise ValueError("its verdicts are of another version of CoopHE")
         self._verdicts = {
-            key: _Verdict(Outcome(*outcome), tuple(Tested(*test) for test in tests))
-            for key, outcome, tests in memory["tests"]
+            key: _Verdict(_outcome(written), tuple(Tested(*test) for test in tests))
+            for key, written, tests in memory["tests"]
         }
-        self._outcomes = {key: Outcome(*outcome) for key, outcome in memory["outcomes"]}
+        self._outcomes = {key: _outcome(written) for key, written in memory["outcomes"]}
+
+
+def _written(outcome: Outcome) -> str:
+    """The numbers of an outcome, one behind the other: thousands of them go into a checkpoint."""
+    return " ".join(str(int(value)) for value in vars(outcome).values())
+
+
+def _outcome(written: str) -> Outcome:
+    return Outcome(*(kind(int(number)) for kind, number in zip(_KINDS, written.split(), strict=True)))
 
 
 def _has_calls(problem: CodeProblem) -> bool:
