@@ -7,7 +7,7 @@ from pathlib import Path
 
 from results_why import gained
 
-from collm.analysis.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, finish, save, sheet
+from collm.analysis.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, finish, save, sheet
 from collm.analysis.folder import Table
 from collm.comparison.data import Comparison
 from collm.evaluation.stats import Estimate
@@ -15,18 +15,22 @@ from collm.evaluation.stats import Estimate
 STUDY, FLAGSHIP = "map", ("main", "flagship")
 """The study of the map, and the setting of another one that is one of its own: 4 turns, terminal, partner hidden."""
 HORIZONS = (1, 2, 4, 8)
+ONE_TURN = ("either", "either")
 FORMS = {
+    ONE_TURN: ("1 turn: reward and partner make no difference", SKY, "P", 0.0),
     ("dense", "visible"): ("dense, partner visible", BLUE, "o", -0.21),
     ("dense", "hidden"): ("dense, partner hidden", GREEN, "s", -0.07),
     ("terminal", "visible"): ("terminal, partner visible", ORANGE, "^", 0.07),
     ("terminal", "hidden"): ("terminal, partner hidden", PURPLE, "D", 0.21),
 }
 """Reward and visibility → label, colour, mark, and a shift, so that intervals do not cover each other."""
+PLACES = [(1, ONE_TURN), *((horizon, form) for horizon in HORIZONS[1:] for form in FORMS if form != ONE_TURN)]
+"""Horizon and form of every setting."""
 CONTRASTS = (("collm-cc", "collm-dc"), ("collm-cc", "magrpo"))
 
 
 def setting(horizon: int, reward: str, partner: str) -> tuple[str, str]:
-    """Study and setting in its plan; with one turn all forms are the same."""
+    """Study and setting in its plan."""
     if (horizon, reward, partner) == (4, "terminal", "hidden"):
         return FLAGSHIP
     return STUDY, "h1" if horizon == 1 else f"h{horizon}-{reward}-{partner}"
@@ -39,15 +43,14 @@ Point = tuple[int, tuple[str, str], tuple[str, str]]
 def points(studies: Mapping[str, Comparison]) -> Iterator[tuple[Point, Estimate, Estimate]]:
     """Every difference that there is: of the held-out score, and of the area under the training curve."""
     for contrast in CONTRASTS:
-        for form in FORMS:
-            for horizon in HORIZONS:
-                study, name = setting(horizon, *form)
-                if study not in studies:
-                    continue
-                gap = studies[study].difference(name, *contrast)
-                area = gained(*(studies[study].groups.get((name, arm)) for arm in contrast))
-                if gap is not None and area is not None:
-                    yield (horizon, form, contrast), gap, area
+        for horizon, form in PLACES:
+            study, name = setting(horizon, *form)
+            if study not in studies:
+                continue
+            gap = studies[study].difference(name, *contrast)
+            area = gained(*(studies[study].groups.get((name, arm)) for arm in contrast))
+            if gap is not None and area is not None:
+                yield (horizon, form, contrast), gap, area
 
 
 def draw(studies: Mapping[str, Comparison], out: Path) -> None:
@@ -89,20 +92,13 @@ def table(studies: Mapping[str, Comparison]) -> Table:
     """The numbers of the figure."""
     found = {point: (gap, area) for point, gap, area in points(studies)} if STUDY in studies else {}
     rows = []
-    for horizon, form, label in _lines():
+    for horizon, form in PLACES:
         both = [found.get((horizon, form, contrast)) for contrast in CONTRASTS]
         if any(both):
             finals = ("–" if one is None else f"{one[0].text('+.1f')}, {one[0].seeds}" for one in both)
             areas = ("–" if one is None else one[1].text("+.1f") for one in both)
+            label = "1 turn" if form == ONE_TURN else f"{horizon} turns, {FORMS[form][0]}"
             rows.append((label, *finals, *areas))
     names = [" − ".join(contrast) for contrast in CONTRASTS]
     title = "Differences: mean [95 %, Student], seeds of the held-out score; and of the area under the training curve"
     return Table(title, ("setting", *names, *(f"area, {name}" for name in names)), tuple(rows))
-
-
-def _lines() -> Iterator[tuple[int, tuple[str, str], str]]:
-    """Horizon, form and name of each row; with one turn all forms are the same."""
-    yield 1, next(iter(FORMS)), "1 turn"
-    for horizon in HORIZONS[1:]:
-        for form, (label, *_) in FORMS.items():
-            yield horizon, form, f"{horizon} turns, {label}"
