@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from results_speed import warming
+
 from collm.analysis.folder import Table
 from collm.comparison.data import Comparison, Group
-from collm.comparison.records import Record
 from collm.evaluation import stats
 from collm.evaluation.stats import Estimate
-from collm.methods import METHODS
 
 EQUAL = 3.0
 """Score points within which an interval has to lie for two methods to be called about equal."""
@@ -43,7 +43,7 @@ def table(studies: Mapping[str, Comparison]) -> Table:
 
 
 def _equal(found: Comparison) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for other, name in (("collm-dc", "CoLLM-DC"), ("magrpo", "Monte Carlo (MAGRPO)")):
         gaps = {s: found.difference(s, "collm-cc", other) for s in SHORT}
         known = {s: gap for s, gap in gaps.items() if gap is not None and gap.known}
@@ -72,7 +72,7 @@ def equality(gaps: Sequence[Estimate]) -> str:
 
 
 def _higher(found: Comparison, setting: str, planned: int, where: str) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for other, name in (("collm-dc", "CoLLM-DC"), ("magrpo", "Monte Carlo (MAGRPO)")):
         gap = found.difference(setting, "collm-cc", other)
         if gap is None or not gap.known:
@@ -119,13 +119,7 @@ def steps(found: Comparison, setting: str, arm: str, other: str, warm: bool = Tr
 def _times(group: Group, warm: bool) -> dict[int, float]:
     """Seed → env steps to the level."""
     times = zip(group.records, group.steps_to(LEVEL), strict=True)
-    return {record["seed"]: time - (0 if warm else _warming(record)) for record, time in times}
-
-
-def _warming(record: Record) -> int:
-    """Env steps of the updates in which only the critic learned."""
-    updates = record["config"]["critic"]["warmup_updates"] if METHODS[record["method"]].critic else 0
-    return int(record["curve"]["env_steps"][updates - 1]) if updates else 0
+    return {record["seed"]: time - (0 if warm else warming(record)) for record, time in times}
 
 
 def _variance(found: Comparison) -> list[tuple[str, ...]]:

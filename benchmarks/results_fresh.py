@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from results_why import gained
+from results_speed import gained
 
 from collm.analysis.folder import Table
 from collm.comparison.data import Comparison

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from results_why import gained
+from results_speed import gained
 
 from collm.analysis.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, finish, save, sheet
 from collm.analysis.folder import Table
@@ -40,17 +40,19 @@ Point = tuple[int, tuple[str, str], tuple[str, str]]
 """Horizon, form and contrast."""
 
 
-def points(studies: Mapping[str, Comparison]) -> Iterator[tuple[Point, Estimate, Estimate]]:
-    """Every difference that there is: of the held-out score, and of the area under the training curve."""
+def points(studies: Mapping[str, Comparison]) -> Iterator[tuple[Point, Estimate, tuple[Estimate, Estimate]]]:
+    """Every difference that there is: of the held-out score, and of the areas under the training curves, with and without
+    the updates in which only a critic learns."""
     for contrast in CONTRASTS:
         for horizon, form in PLACES:
             study, name = setting(horizon, *form)
             if study not in studies:
                 continue
             gap = studies[study].difference(name, *contrast)
-            area = gained(*(studies[study].groups.get((name, arm)) for arm in contrast))
-            if gap is not None and area is not None:
-                yield (horizon, form, contrast), gap, area
+            first, second = (studies[study].groups.get((name, arm)) for arm in contrast)
+            area, bare = gained(first, second), gained(first, second, warm=False)
+            if gap is not None and area is not None and bare is not None:
+                yield (horizon, form, contrast), gap, (area, bare)
 
 
 def draw(studies: Mapping[str, Comparison], out: Path) -> None:
@@ -90,15 +92,18 @@ def block(studies: Mapping[str, Comparison]) -> str:
 
 def table(studies: Mapping[str, Comparison]) -> Table:
     """The numbers of the figure."""
-    found = {point: (gap, area) for point, gap, area in points(studies)} if STUDY in studies else {}
+    found = {point: (gap, *areas) for point, gap, areas in points(studies)} if STUDY in studies else {}
     rows = []
     for horizon, form in PLACES:
         both = [found.get((horizon, form, contrast)) for contrast in CONTRASTS]
         if any(both):
-            finals = ("–" if one is None else f"{one[0].text('+.1f')}, {one[0].seeds}" for one in both)
-            areas = ("–" if one is None else one[1].text("+.1f") for one in both)
+            finals = ["–" if one is None else f"{one[0].text('+.1f')}, {one[0].seeds}" for one in both]
+            areas = ["–" if one is None else one[1].text("+.1f") for one in both]
+            areas.append("–" if both[-1] is None else both[-1][2].text("+.1f"))
             label = "1 turn" if form == ONE_TURN else f"{horizon} turns, {FORMS[form][0]}"
             rows.append((label, *finals, *areas))
     names = [" − ".join(contrast) for contrast in CONTRASTS]
     title = "Differences: mean [95 %, Student], seeds of the held-out score; and of the area under the training curve"
-    return Table(title, ("setting", *names, *(f"area, {name}" for name in names)), tuple(rows))
+    return Table(
+        title, ("setting", *names, *(f"area, {name}" for name in names), "the same without warm-up"), tuple(rows)
+    )

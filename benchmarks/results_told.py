@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from results_claims import FLAGSHIP, FLAGSHIP_SEEDS, better, steps, waiting
-from results_why import gained
+from results_speed import gained
 
 from collm.analysis.folder import Table
 from collm.comparison.data import Comparison, Group

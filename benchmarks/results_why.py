@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from results_speed import gained
+
 from collm.analysis.folder import Table
-from collm.comparison.data import Comparison, Group
-from collm.evaluation import stats
-from collm.evaluation.stats import Estimate
+from collm.comparison.data import Comparison
 
 STUDY, SETTING, BASE = "why", "flagship", "collm-cc"
 SIZES = (("b48", "warmup-0"), ("magrpo-48", "magrpo"), ("b48-magrpo", "magrpo"))
@@ -58,15 +58,6 @@ def table(found: Comparison) -> Table:
             rows.append((f"{arm} − {other}", str(final.seeds), final.text("+.1f"), speed.text("+.1f")))
     columns = ("pair", "seeds", "held-out score [95 %]", "area under the curve [95 %]")
     return Table("What one change does: paired differences", columns, tuple(rows))
-
-
-def gained(group: Group | None, other: Group | None) -> Estimate | None:
-    """Difference of the areas under two curves, over the seeds that both have."""
-    if group is None or other is None:
-        return None
-    a, b = (dict(zip(one.seeds, one.areas(), strict=True)) for one in (group, other))
-    common = sorted(set(a) & set(b))
-    return stats.mean([a[seed] - b[seed] for seed in common]) if common else None
 
 
 def _small() -> set[str]:

@@ -12,6 +12,7 @@ import results
 import results_claims
 import results_fresh
 from marked import names
+from results_speed import gained
 
 from collm.comparison.data import Comparison
 from collm.comparison.records import FILE as FILE_OF_RECORD
@@ -218,3 +219,25 @@ def test_env_steps_to_the_level() -> None:
     ratio, common = results_claims.steps(Comparison(records), "flagship", "slow", "fast")
     assert ratio is not None
     assert (ratio.value, ratio.seeds, common) == (pytest.approx(1.5), 2, 3)
+
+
+def test_areas_without_the_warm_up() -> None:
+    """A curve that begins two updates later is behind by those, and by nothing else."""
+    learnt = {"magrpo": [40.0, 60.0, 70.0, 80.0], "collm-cc": [30.0, 30.0, 40.0, 60.0]}
+    records = [
+        {
+            **record,
+            "conditions": {**record["conditions"], "env_steps": 400},
+            "before": {"sampled": {"score": 30.0}},
+            "curve": {"env_steps": [100, 200, 300, 400], "score": learnt[record["arm"]]},
+        }
+        for record in STUDIES["map"].records
+        if record["setting"] == "h1" and record["arm"] in learnt
+    ]
+    groups = Comparison(records).groups
+    pair = groups["h1", "collm-cc"], groups["h1", "magrpo"]
+    assert [one.records[0]["config"]["critic"]["warmup_updates"] for one in pair] == [2, 0]
+    whole, later = gained(*pair), gained(*pair, warm=False)
+    assert whole is not None
+    assert later is not None
+    assert (whole.value, later.value, later.seeds) == (pytest.approx(-20.0), 0.0, 5)

@@ -63,13 +63,18 @@ class Group:
     def budget(self) -> int:
         return int(self.records[0]["conditions"]["env_steps"])
 
-    def areas(self) -> list[float]:
-        """(seeds,) mean training score over the budget, the raw team's score at its beginning."""
+    def areas(self, since: Sequence[int] | None = None, width: int | None = None) -> list[float]:
+        """(seeds,) mean training score over the budget, or over ``width`` env steps from ``since`` (seeds,) on; the raw
+        team's score at the beginning."""
         raw = self.before("score") or [0.0] * len(self.records)
-        return [
-            stats.area(np.concatenate([[0.0], steps]), np.concatenate([[start], scores]), self.budget)
-            for (steps, scores), start in zip(self.curve("score"), raw, strict=True)
-        ]
+        found = []
+        for (steps, scores), start, begin in zip(
+            self.curve("score"), raw, since or [0] * len(self.records), strict=True
+        ):
+            later = steps > begin
+            points = np.concatenate([[0.0], steps[later] - begin])
+            found.append(stats.area(points, np.concatenate([[start], scores[later]]), width or self.budget))
+        return found
 
     def steps_to(self, level: float) -> list[float]:
         """(seeds,) env steps until the training score first reaches a level; infinite where it never does."""
