@@ -11,6 +11,7 @@ import pytest
 import results
 import results_claims
 import results_fresh
+import results_map
 from marked import names
 from results_speed import gained
 
@@ -70,6 +71,33 @@ def test_numbers_on_the_released_str_build() -> None:
     seeds, gain, _ = table["collm-cc-warmup-0 − collm-cc"]
     assert seeds == "2"
     assert f"ends {gain.replace('+', '').replace(' [', ' points [')} higher than with them" in words
+
+
+def test_numbers_of_the_map() -> None:
+    """Those of the sentences above its table."""
+    words = " ".join((results.RESULTS / "README.md").read_text().split())
+    found = list(results_map.points(STUDIES))
+    assert not any(gap.sign > 0 for _, gap, _ in found)
+    assert [(*point[:2], point[2][1]) for point, gap, _ in found if gap.sign < 0] == [
+        (2, ("dense", "hidden"), "collm-dc")
+    ]
+    assert all(round(gap.high or 0) <= 2 for (horizon, *_), gap, _ in found if horizon <= 2)
+    assert not any(bare.sign for _, _, (_, bare) in found)
+    assert not any(area.sign for (*_, contrast), _, (area, _) in found if contrast[1] == "collm-dc")
+    leads = [-area.value for (*_, contrast), _, (area, _) in found if contrast[1] == "magrpo" and area.sign < 0]
+    assert (
+        f"leads in {len(leads)} of {len(results_map.PLACES)} settings**, by {min(leads):.0f} to {max(leads):.0f} points"
+        in words
+    )
+    ends = []
+    for place in ((4, "terminal", "visible"), (4, "terminal", "hidden"), (8, "terminal", "visible")):
+        study, name = results_map.setting(*place)
+        group = STUDIES[study].groups[name, "collm-cc"]
+        ends += [sum(group.before("score") or []) / len(group.seeds), sum(group.scores) / len(group.seeds)]
+    assert (
+        "starts at {:.0f} and ends at {:.0f}, where with hidden partners it starts at {:.0f} and ends at {:.0f}; "
+        "at 8 turns it starts at {:.0f} and ends at {:.0f}".format(*ends)
+    ) in words
 
 
 def test_every_generated_part_has_a_source() -> None:
