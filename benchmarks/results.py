@@ -18,6 +18,7 @@ import results_claims
 import results_fresh
 import results_map
 import results_presets
+import results_sweep
 import results_told
 import results_why
 from marked import fill
@@ -116,6 +117,7 @@ def filled(page: str, found: Mapping[str, Comparison]) -> str:
     page = fill(page, "results fresh", results_fresh.block(found))
     page = fill(page, "results told", results_told.block(found))
     page = fill(page, "results presets", results_presets.block(found))
+    page = fill(page, "results sweep", results_sweep.block(found))
     return fill(page, "results map", results_map.block(found))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from results_speed import gained
+import results_gaps
+from results_gaps import CONTRASTS, Gap, gap
 
 from collm.analysis.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, finish, save, sheet
 from collm.analysis.folder import Table
 from collm.comparison.data import Comparison
-from collm.evaluation.stats import Estimate
 
 STUDY, FLAGSHIP = "map", ("main", "flagship")
 """The study of the map, and the setting of another one that is one of its own: 4 turns, terminal, partner hidden."""
@@ -26,7 +26,6 @@ FORMS = {
 """Reward and visibility → label, colour, mark, and a shift, so that intervals do not cover each other."""
 PLACES = [(1, ONE_TURN), *((horizon, form) for horizon in HORIZONS[1:] for form in FORMS if form != ONE_TURN)]
 """Horizon and form of every setting."""
-CONTRASTS = (("collm-cc", "collm-dc"), ("collm-cc", "magrpo"))
 
 
 def setting(horizon: int, reward: str, partner: str) -> tuple[str, str]:
@@ -40,19 +39,14 @@ Point = tuple[int, tuple[str, str], tuple[str, str]]
 """Horizon, form and contrast."""
 
 
-def points(studies: Mapping[str, Comparison]) -> Iterator[tuple[Point, Estimate, tuple[Estimate, Estimate]]]:
-    """Every difference that there is: of the held-out score, and of the areas under the training curves, with and without
-    the updates in which only a critic learns."""
+def points(studies: Mapping[str, Comparison]) -> Iterator[tuple[Point, Gap]]:
+    """Every difference that there is."""
     for contrast in CONTRASTS:
         for horizon, form in PLACES:
             study, name = setting(horizon, *form)
-            if study not in studies:
-                continue
-            gap = studies[study].difference(name, *contrast)
-            first, second = (studies[study].groups.get((name, arm)) for arm in contrast)
-            area, bare = gained(first, second), gained(first, second, warm=False)
-            if gap is not None and area is not None and bare is not None:
-                yield (horizon, form, contrast), gap, (area, bare)
+            found = gap(studies[study], name, contrast) if study in studies else None
+            if found is not None:
+                yield (horizon, form, contrast), found
 
 
 def draw(studies: Mapping[str, Comparison], out: Path) -> None:
@@ -64,14 +58,14 @@ def draw(studies: Mapping[str, Comparison], out: Path) -> None:
     for panel, contrast in zip(axes[0], CONTRASTS, strict=True):
         panel.axhline(0, color=GREY, linewidth=0.9)
         for form, (label, colour, mark, shift) in FORMS.items():
-            own = [(horizon, gap) for (horizon, at, of), gap, _ in found if at == form and of == contrast]
+            own = [(horizon, one.score) for (horizon, at, of), one in found if at == form and of == contrast]
             if not own:
                 continue
             places = [HORIZONS.index(horizon) + shift for horizon, _ in own]
-            panel.plot(places, [gap.value for _, gap in own], mark, color=colour, label=label, markersize=6)
-            for place, (_, gap) in zip(places, own, strict=True):
-                if gap.low is not None and gap.high is not None:
-                    panel.plot([place, place], [gap.low, gap.high], color=colour, linewidth=1.6)
+            panel.plot(places, [score.value for _, score in own], mark, color=colour, label=label, markersize=6)
+            for place, (_, score) in zip(places, own, strict=True):
+                if score.low is not None and score.high is not None:
+                    panel.plot([place, place], [score.low, score.high], color=colour, linewidth=1.6)
         panel.set_xlim(-0.4, len(HORIZONS) - 0.6)
         panel.set_xticks(range(len(HORIZONS)), [str(horizon) for horizon in HORIZONS])
         finish(panel, " − ".join(contrast), "turns", "held-out score, difference", legend=panel is axes[0][0])
@@ -92,18 +86,11 @@ def block(studies: Mapping[str, Comparison]) -> str:
 
 def table(studies: Mapping[str, Comparison]) -> Table:
     """The numbers of the figure."""
-    found = {point: (gap, *areas) for point, gap, areas in points(studies)} if STUDY in studies else {}
-    rows = []
-    for horizon, form in PLACES:
-        both = [found.get((horizon, form, contrast)) for contrast in CONTRASTS]
-        if any(both):
-            finals = ["–" if one is None else f"{one[0].text('+.1f')}, {one[0].seeds}" for one in both]
-            areas = ["–" if one is None else one[1].text("+.1f") for one in both]
-            areas.append("–" if both[-1] is None else both[-1][2].text("+.1f"))
-            label = "1 turn" if form == ONE_TURN else f"{horizon} turns, {FORMS[form][0]}"
-            rows.append((label, *finals, *areas))
-    names = [" − ".join(contrast) for contrast in CONTRASTS]
-    title = "Differences: mean [95 %, Student], seeds of the held-out score; and of the area under the training curve"
-    return Table(
-        title, ("setting", *names, *(f"area, {name}" for name in names), "the same without warm-up"), tuple(rows)
+    found = dict(points(studies)) if STUDY in studies else {}
+    return results_gaps.table(
+        (
+            "1 turn" if form == ONE_TURN else f"{horizon} turns, {FORMS[form][0]}",
+            [found.get((horizon, form, contrast)) for contrast in CONTRASTS],
+        )
+        for horizon, form in PLACES
     )

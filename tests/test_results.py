@@ -77,14 +77,14 @@ def test_numbers_of_the_map() -> None:
     """Those of the sentences above its table."""
     words = " ".join((results.RESULTS / "README.md").read_text().split())
     found = list(results_map.points(STUDIES))
-    assert not any(gap.sign > 0 for _, gap, _ in found)
-    assert [(*point[:2], point[2][1]) for point, gap, _ in found if gap.sign < 0] == [
+    assert not any(gap.score.sign > 0 for _, gap in found)
+    assert [(*point[:2], point[2][1]) for point, gap in found if gap.score.sign < 0] == [
         (2, ("dense", "hidden"), "collm-dc")
     ]
-    assert all(round(gap.high or 0) <= 2 for (horizon, *_), gap, _ in found if horizon <= 2)
-    assert not any(bare.sign for _, _, (_, bare) in found)
-    assert not any(area.sign for (*_, contrast), _, (area, _) in found if contrast[1] == "collm-dc")
-    leads = [-area.value for (*_, contrast), _, (area, _) in found if contrast[1] == "magrpo" and area.sign < 0]
+    assert all(round(gap.score.high or 0) <= 2 for (horizon, *_), gap in found if horizon <= 2)
+    assert not any(gap.area_later.sign for _, gap in found)
+    assert not any(gap.area.sign for (*_, contrast), gap in found if contrast[1] == "collm-dc")
+    leads = [-gap.area.value for (*_, contrast), gap in found if contrast[1] == "magrpo" and gap.area.sign < 0]
     assert (
         f"leads in {len(leads)} of {len(results_map.PLACES)} settings**, by {min(leads):.0f} to {max(leads):.0f} points"
         in words
@@ -101,7 +101,7 @@ def test_numbers_of_the_map() -> None:
 
 
 def test_every_generated_part_has_a_source() -> None:
-    known = {"results claims", "results fresh", "results map", "results presets", "results told", "results why"}
+    known = {f"results {part}" for part in ("claims", "fresh", "map", "presets", "sweep", "told", "why")}
     for name, study in STUDIES.items():
         tables = [*results.tables(study), *results.details(study)]
         known |= {f"results {name}: state", *(f"results {name}: {table.title}" for table in tables)}
