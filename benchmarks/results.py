@@ -14,8 +14,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import results_beside
 import results_claims
-import results_fresh
 import results_map
 import results_presets
 import results_sweep
@@ -114,7 +114,8 @@ def filled(page: str, found: Mapping[str, Comparison]) -> str:
         page = fill(page, f"results {name}: state", state(study))
     page = fill(page, "results claims", results_claims.table(found).markdown())
     page = fill(page, "results why", results_why.block(found))
-    page = fill(page, "results fresh", results_fresh.block(found))
+    for beside in (results_beside.FRESH, results_beside.SPARSE):
+        page = fill(page, f"results {beside.study}", beside.block(found))
     page = fill(page, "results told", results_told.block(found))
     page = fill(page, "results presets", results_presets.block(found))
     page = fill(page, "results sweep", results_sweep.block(found))

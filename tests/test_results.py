@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import results
+import results_beside
 import results_claims
-import results_fresh
 import results_map
 from marked import names
 from results_speed import gained
@@ -65,7 +65,7 @@ def test_numbers_over_all_settings() -> None:
 def test_numbers_on_the_released_str_build() -> None:
     """Those of the sentences above its table."""
     words = " ".join((results.RESULTS / "README.md").read_text().split())
-    table = {row[0]: row[1:] for row in results_fresh.table(results_fresh.joined(STUDIES)).rows}
+    table = {row[0]: row[1:] for row in results_beside.FRESH.table(STUDIES).rows}
     gaps = [-float(table[f"{arm} − magrpo"][1].split()[0]) for arm in ("collm-cc", "collm-dc")]
     assert "both critics end {:.0f} and {:.0f} points behind Monte Carlo".format(*gaps) in words
     seeds, gain, _ = table["collm-cc-warmup-0 − collm-cc"]
@@ -101,7 +101,7 @@ def test_numbers_of_the_map() -> None:
 
 
 def test_every_generated_part_has_a_source() -> None:
-    known = {f"results {part}" for part in ("claims", "fresh", "map", "presets", "sweep", "told", "why")}
+    known = {f"results {part}" for part in ("claims", "fresh", "map", "presets", "sparse", "sweep", "told", "why")}
     for name, study in STUDIES.items():
         tables = [*results.tables(study), *results.details(study)]
         known |= {f"results {name}: state", *(f"results {name}: {table.title}" for table in tables)}
