@@ -68,7 +68,7 @@ def draw(studies: Mapping[str, Comparison], out: Path) -> None:
                     panel.plot([place, place], [score.low, score.high], color=colour, linewidth=1.6)
         panel.set_xlim(-0.4, len(HORIZONS) - 0.6)
         panel.set_xticks(range(len(HORIZONS)), [str(horizon) for horizon in HORIZONS])
-        finish(panel, " − ".join(contrast), "turns", "held-out score, difference", legend=panel is axes[0][0])
+        finish(panel, " − ".join(contrast), "turns", "held-out score, difference (points)", legend=panel is axes[0][0])
     ends = [panel.get_ylim() for panel in axes[0]]
     for panel in axes[0]:
         panel.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
@@ -81,7 +81,8 @@ def block(studies: Mapping[str, Comparison]) -> str:
     if STUDY not in studies:
         return "No cell is finished yet."
     figure = "![Differences of the held-out score against the number of turns](../images/results/map.png)"
-    return f"{figure}\n\n{table(studies).markdown()}"
+    seeds = "Means over paired seeds (how many: table), lines 95 %."
+    return f"{figure}\n\n{seeds}\n\n{table(studies).markdown()}"
 
 
 def table(studies: Mapping[str, Comparison]) -> Table:

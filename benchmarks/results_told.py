@@ -15,7 +15,11 @@ from collm.evaluation.stats import Estimate
 
 STUDY, ARM, OWN = "told", "collm-cc-told", "collm-dc-own"
 _OTHERS = ("collm-dc", "collm-dc-lam-0.8", "collm-dc-running", "collm-dc-long", OWN, "magrpo")
-PAIRS = (*((ARM, other) for other in _OTHERS), (OWN, "collm-dc"), (OWN, "collm-dc-running"), (OWN, "magrpo"))
+PAIRS = (
+    *((ARM, other) for other in _OTHERS),
+    *((OWN, other) for other in ("collm-dc", "collm-dc-lam-0.8", "collm-dc-running", "magrpo")),
+    ("collm-dc", "magrpo"),
+)
 BESIDE = {"hardened [95 %]": ("sampled", "score_hardened"), "greedy [95 %]": ("greedy", "score")}
 """What stands beside the score that decides: the decoding and the measure."""
 
@@ -39,15 +43,15 @@ def table(found: Comparison) -> Table:
         ratio, common = steps(found, FLAGSHIP, other, arm)
         sooner = "–" if ratio is None else f"{ratio.text('.2f')}, {ratio.seeds} of {common} seeds"
         verdict = waiting(final.seeds, FLAGSHIP_SEEDS) or better(final)
-        beside = [_difference(*groups, *measure).text("+.1f") for measure in BESIDE.values()]
+        beside = [difference(*groups, *measure).text("+.1f") for measure in BESIDE.values()]
         numbers = (str(final.seeds), final.text("+.1f"), *beside, area.text("+.1f"), sooner)
         rows.append((f"{arm} − {other}", *numbers, verdict))
     columns = ("pair", "seeds", "held-out score [95 %]", *BESIDE, "area under the curve [95 %]")
-    last = ("env steps to 80, the other's / its own", "the first is better")
+    last = ("env steps to 80, second / first", "the first is better")
     return Table("A critic that is told the state: paired differences", (*columns, *last), tuple(rows))
 
 
-def _difference(group: Group, other: Group, decoding: str, measure: str) -> Estimate:
+def difference(group: Group, other: Group, decoding: str, measure: str) -> Estimate:
     """One group minus another in a measure after training, over the seeds that both have."""
     ours, theirs = (
         {record["seed"]: record["after"][decoding][measure] for record in one.records} for one in (group, other)
