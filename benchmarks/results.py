@@ -63,9 +63,9 @@ def gather(runs: Path, data: Path) -> None:
     """
     for plan in sorted(PLANS.glob("*.yaml")):
         folder, kept = runs / plan.stem, data / plan.stem
-        if (folder / FILE).is_file():
+        here = {cell_of(record): record for record in records.load(folder)} if (folder / FILE).is_file() else {}
+        if here:
             known = {cell_of(record): record for record in records.load(kept)}
-            here = {cell_of(record): record for record in records.load(folder)}
             if twice := [str(cell) for cell, record in here.items() if known.get(cell, record) != record]:
                 raise SystemExit(
                     f"{folder}: {', '.join(twice)}: the raw data has other results of the same cells. Remove those here, "

@@ -11,6 +11,7 @@ import pytest
 import results
 import results_beside
 import results_claims
+import results_gaps
 import results_map
 import results_presets
 import results_told
@@ -176,6 +177,34 @@ def test_numbers_of_the_map() -> None:
     ) in words
 
 
+def test_numbers_of_the_longer_and_sparser_settings() -> None:
+    """Those of the sentences above their table."""
+    words, found = said(results.RESULTS / "README.md"), STUDIES["sweep"]
+    gaps = {
+        (setting, contrast[1]): results_gaps.gap(found, setting, contrast)
+        for setting in found.settings
+        for contrast in results_gaps.CONTRASTS
+    }
+    signs = {key: gap.score.sign for key, gap in gaps.items() if gap is not None and gap.score.sign}
+    assert signs == {("coop-he-4-terminal", "collm-dc"): -1}
+    reverse = found.difference("coop-he-4-terminal", "collm-dc", "collm-cc")
+    assert reverse is not None
+    assert f"CoLLM-DC ends {points(reverse)} above CoLLM-CC in CoopHE" in words
+    ends = []
+    for setting in ("coop-he-4-dense", "coop-he-4-terminal", "house-build-4-dense"):
+        means = [sum(group.scores) / len(group.seeds) for group in found.of(setting)]
+        ends += [min(means), max(means)]
+    assert "ends at {:.0f} to {:.0f} by all three".format(*ends) in words
+    assert "and at {2:.0f} to {3:.0f} if the last is; HouseBuild at {4:.0f} to {5:.0f} and at 40".format(*ends) in words
+    assert {round(sum(group.scores) / len(group.seeds)) for group in found.of("house-build-4-terminal")} == {40}
+    sparse = gaps["coop-he-4-terminal", "magrpo"]
+    assert sparse is not None
+    assert f"CoLLM-CC − MAGRPO is {sparse.score.text('+.1f')}" in words
+    first = [found.groups["coop-he-4-terminal", arm].scores[:2] for arm in ("magrpo", "collm-dc", "collm-cc")]
+    behind = [critic[seed] - first[0][seed] for critic in first[1:] for seed in (0, 1)]
+    assert f"MAGRPO was {min(behind):.0f} to {max(behind):.0f} points behind both critics" in words
+
+
 def test_what_critics_explain_on_the_map() -> None:
     """Shares of variance in its sentences: means over the last half of training, over seeds."""
     shares: dict[str, list[float]] = {"dense": [], "terminal": []}
@@ -226,6 +255,15 @@ def test_gathering_loses_no_cell(tmp_path: Path) -> None:
     RunFolder(make_folder(runs / name / results.cell_of(own).path)).write_json(FILE_OF_RECORD, own)
     results.gather(runs, data)
     assert len(list(load(data / name))) == len(STUDIES[name].records) + 1
+
+
+def test_a_study_that_has_only_begun_is_not_gathered(tmp_path: Path) -> None:
+    """Its plan alone is no data."""
+    runs, data = tmp_path / "runs", tmp_path / "data"
+    (runs / "map").mkdir(parents=True)
+    shutil.copy(results.DATA / "map" / FILE, runs / "map" / FILE)
+    results.gather(runs, data)
+    assert not data.exists()
 
 
 def test_two_results_of_one_cell_are_not_mixed(tmp_path: Path) -> None:
